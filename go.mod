@@ -1,0 +1,3 @@
+module github.com/bbws/order-lambda
+
+go 1.26
