@@ -1,0 +1,59 @@
+package order
+
+import (
+	"errors"
+	"strings"
+)
+
+// The sentinels that callers tell apart. Each layer wraps them with what it was doing.
+var (
+	// ErrNotFound says that there is no such order for this tenant.
+	ErrNotFound = errors.New("order not found")
+	// ErrExists says that the order is already recorded.
+	ErrExists = errors.New("order already recorded")
+	// ErrChanged says that someone else updated the order since it was read.
+	ErrChanged = errors.New("order changed since it was read")
+	// ErrKeyReused says that an idempotency key came again with another request.
+	ErrKeyReused = errors.New("idempotency key reused with another request")
+	// ErrPageToken says that a page token is malformed, or of another tenant or query.
+	ErrPageToken = errors.New("invalid page token")
+	// ErrTransition is wrapped by the error for a status change that the table of transitions does not have.
+	ErrTransition = errors.New("status change not allowed")
+)
+
+// A FieldError says what is wrong with one field of a request or a message.
+type FieldError struct {
+	Field   string `json:"field"` // path with dots, for example billingAddress.country
+	Message string `json:"message"`
+}
+
+// Invalid is the error for input with bad fields. It names all of them at once, in the order of the contract.
+type Invalid []FieldError
+
+// Error lists every bad field.
+func (e Invalid) Error() string {
+	parts := make([]string, len(e))
+	for i, f := range e {
+		parts[i] = f.Field + " " + f.Message
+	}
+	return "invalid: " + strings.Join(parts, "; ")
+}
+
+// A Permanent error stays the same however often the work is tried again.
+type Permanent struct {
+	// Reason is one short sentence without personal data: it is logged, kept on the receipt and shown to clients.
+	Reason string
+	// Err is the cause, or nil.
+	Err error
+}
+
+// Error returns the reason and the cause.
+func (e *Permanent) Error() string {
+	if e.Err == nil {
+		return e.Reason
+	}
+	return e.Reason + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Permanent) Unwrap() error { return e.Err }

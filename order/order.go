@@ -1,0 +1,143 @@
+// Package order is the domain: what an order is, how it is priced, how it may change, and what a request or a message
+// must look like. It knows no transport, no storage and no clock.
+package order
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+)
+
+// An Order is a customer's cart as it was accepted, priced and recorded. Its JSON form is the one of the API.
+type Order struct {
+	ID              string          `json:"id"`          // UUID version 4, lower case
+	Number          string          `json:"orderNumber"` // ORD-2025-00001, unique within the tenant
+	TenantID        string          `json:"tenantId"`
+	CustomerEmail   string          `json:"customerEmail"`
+	CustomerName    string          `json:"customerName,omitempty"`
+	CartID          string          `json:"cartId"`
+	Items           []Item          `json:"items"` // 1 to MaxItems
+	Subtotal        Money           `json:"subtotal"`
+	Shipping        Money           `json:"shipping"`
+	TaxRate         Rate            `json:"taxRate"`
+	Tax             Money           `json:"tax"`
+	Total           Money           `json:"total"`
+	Currency        Currency        `json:"currency"`
+	Status          Status          `json:"status"`
+	Campaign        *Campaign       `json:"campaign,omitempty"`
+	BillingAddress  BillingAddress  `json:"billingAddress"`
+	PaymentMethod   string          `json:"paymentMethod"`
+	PaymentDetails  *PaymentDetails `json:"paymentDetails,omitempty"`
+	PDFURL          string          `json:"pdfUrl,omitempty"` // s3://bucket/key at rest, https when it is shown
+	DateCreated     Timestamp       `json:"dateCreated"`      // the moment of acceptance
+	DateLastUpdated Timestamp       `json:"dateLastUpdated"`  // grows with every update; the version of the order
+	LastUpdatedBy   string          `json:"lastUpdatedBy"`
+	Active          bool            `json:"active"` // false: deleted, neither found nor listed
+}
+
+// An Item is one line of an order.
+type Item struct {
+	ID              string    `json:"id"`
+	ProductID       string    `json:"productId"`
+	ProductName     string    `json:"productName"`
+	Quantity        int       `json:"quantity"` // 1 to MaxQuantity
+	UnitPrice       Money     `json:"unitPrice"`
+	Discount        Money     `json:"discount"` // on the whole line, not below zero
+	Subtotal        Money     `json:"subtotal"` // after the discount, before tax
+	DateCreated     Timestamp `json:"dateCreated"`
+	DateLastUpdated Timestamp `json:"dateLastUpdated"`
+	LastUpdatedBy   string    `json:"lastUpdatedBy"`
+	Active          bool      `json:"active"`
+}
+
+// A Campaign is a copy of the marketing campaign whose code the cart carried, kept as it was when the order was
+// placed. The amounts of the order already include its effect.
+type Campaign struct {
+	ID                  string    `json:"id"`
+	Code                string    `json:"code"`
+	Description         string    `json:"description,omitempty"`
+	DiscountPercentage  Percent   `json:"discountPercentage"`
+	ProductID           string    `json:"productId,omitempty"`
+	TermsConditionsLink string    `json:"termsConditionsLink,omitempty"`
+	FromDate            string    `json:"fromDate,omitempty"` // as the campaign service writes it: a date or a time
+	ToDate              string    `json:"toDate,omitempty"`
+	IsValid             bool      `json:"isValid"`
+	DateCreated         Timestamp `json:"dateCreated,omitzero"`
+	DateLastUpdated     Timestamp `json:"dateLastUpdated,omitzero"`
+	LastUpdatedBy       string    `json:"lastUpdatedBy,omitempty"`
+	Active              bool      `json:"active"`
+}
+
+// A BillingAddress is where the invoice is addressed to.
+type BillingAddress struct {
+	FullName   string `json:"fullName,omitempty"`
+	Company    string `json:"company,omitempty"`
+	VATNumber  string `json:"vatNumber,omitempty"`
+	Street     string `json:"street"`
+	City       string `json:"city"`
+	Province   string `json:"province"`
+	PostalCode string `json:"postalCode"`
+	Country    string `json:"country"` // ISO 3166-1 alpha-2
+}
+
+// PaymentDetails say how and when an order was paid.
+type PaymentDetails struct {
+	Method           string    `json:"method,omitempty"`
+	TransactionID    string    `json:"transactionId,omitempty"`
+	PayfastPaymentID string    `json:"payfastPaymentId,omitempty"`
+	PaidAt           Timestamp `json:"paidAt,omitzero"`
+}
+
+// A Receipt stands for an order between its acceptance and its record. Its JSON form is what GET answers meanwhile.
+type Receipt struct {
+	ID            string    `json:"id"`
+	Number        string    `json:"orderNumber,omitempty"`
+	TenantID      string    `json:"tenantId"`
+	CustomerEmail string    `json:"customerEmail"`
+	Status        Status    `json:"status"` // Pending or Failed
+	DateCreated   Timestamp `json:"dateCreated,omitzero"`
+	FailureReason string    `json:"failureReason,omitempty"`
+}
+
+// FormatNumber returns the order number of the n-th order of a tenant in a year: ORD-2025-00001. The count has at
+// least five digits.
+func FormatNumber(year int, n int64) string { return fmt.Sprintf("ORD-%04d-%05d", year, n) }
+
+// NewID returns a random order id: a UUID version 4 in lower case (RFC 9562, section 5.4).
+func NewID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // Never fails: crypto/rand ends the process instead.
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	h := hex.EncodeToString(b[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// IsID reports whether s has the form that NewID gives.
+func IsID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		case 14:
+			if c != '4' {
+				return false
+			}
+		case 19:
+			if c != '8' && c != '9' && c != 'a' && c != 'b' {
+				return false
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+				return false
+			}
+		}
+	}
+	return true
+}

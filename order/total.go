@@ -1,0 +1,158 @@
+package order
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// The bounds of a cart, from section 8 of the contract.
+const (
+	MaxItems    = 200
+	MaxQuantity = 9_999
+)
+
+// A Cart is what the Cart API says about a cart. Its amounts are of its currency.
+type Cart struct {
+	ID       string
+	TenantID string
+	Currency Currency
+	Items    []CartItem
+	Shipping Money
+	Campaign *Campaign
+	// Total is the cart's own idea of the total, or nil. It is not trusted, only compared.
+	Total *Money
+}
+
+// A CartItem is one line of a cart.
+type CartItem struct {
+	ID, ProductID, ProductName string
+	Quantity                   int
+	UnitPrice, Discount        Money
+}
+
+// New prices a cart as the order that the creation message asks for. The same message and the same cart always make the
+// same order. Every error is Permanent: a cart of another tenant, empty or out of bounds, or without the message's campaign.
+func New(c Creation, cart Cart, taxRate Rate) (Order, error) {
+	o, err := price(c, cart, taxRate)
+	if err != nil {
+		var p *Permanent
+		if !errors.As(err, &p) {
+			p = &Permanent{Reason: "cart amounts are out of range", Err: err}
+		}
+		return Order{}, p
+	}
+	return o, nil
+}
+
+func price(c Creation, cart Cart, taxRate Rate) (Order, error) {
+	switch {
+	case cart.TenantID != c.TenantID:
+		return Order{}, &Permanent{Reason: "cart belongs to another tenant"}
+	case cart.ID != c.CartID:
+		return Order{}, &Permanent{Reason: "cart answer is for another cart"}
+	case len(cart.Items) == 0:
+		return Order{}, &Permanent{Reason: "cart is empty"}
+	case len(cart.Items) > MaxItems:
+		return Order{}, &Permanent{Reason: fmt.Sprintf("cart has more than %d lines", MaxItems)}
+	case c.CampaignCode != "" && (cart.Campaign == nil || !strings.EqualFold(cart.Campaign.Code, c.CampaignCode)):
+		return Order{}, &Permanent{Reason: "campaign is not on the cart"}
+	}
+	o := Order{
+		ID:              c.OrderID,
+		Number:          c.OrderNumber,
+		TenantID:        c.TenantID,
+		CustomerEmail:   c.CustomerEmail,
+		CustomerName:    c.CustomerName,
+		CartID:          c.CartID,
+		Items:           make([]Item, len(cart.Items)),
+		Shipping:        cart.Shipping,
+		TaxRate:         taxRate,
+		Currency:        cart.Currency,
+		Status:          Pending,
+		Campaign:        cart.Campaign,
+		BillingAddress:  c.BillingAddress,
+		PaymentMethod:   c.PaymentMethod,
+		DateCreated:     c.DateCreated,
+		DateLastUpdated: c.DateCreated,
+		LastUpdatedBy:   c.CreatedBy,
+		Active:          true,
+	}
+	for i, line := range cart.Items {
+		subtotal, err := line.subtotal()
+		if err != nil {
+			return Order{}, fmt.Errorf("items[%d]: %w", i, err)
+		}
+		o.Items[i] = Item{
+			ID:              line.ID,
+			ProductID:       line.ProductID,
+			ProductName:     line.ProductName,
+			Quantity:        line.Quantity,
+			UnitPrice:       line.UnitPrice,
+			Discount:        line.Discount,
+			Subtotal:        subtotal,
+			DateCreated:     c.DateCreated,
+			DateLastUpdated: c.DateCreated,
+			LastUpdatedBy:   c.CreatedBy,
+			Active:          true,
+		}
+	}
+	if err := o.addUp(); err != nil {
+		return Order{}, err
+	}
+	return o, nil
+}
+
+// addUp computes the amounts of the order from its lines, shipping and tax rate, by section 4 of the contract.
+func (o *Order) addUp() error {
+	if o.Shipping.minor < 0 {
+		return fmt.Errorf("shipping: %w: below zero", ErrAmount)
+	}
+	subtotal, err := NewMoney(0, o.Currency)
+	if err != nil {
+		return err
+	}
+	for i, item := range o.Items {
+		if subtotal, err = subtotal.Add(item.Subtotal); err != nil {
+			return fmt.Errorf("items[%d]: %w", i, err)
+		}
+	}
+	taxable, err := subtotal.Add(o.Shipping)
+	if err != nil {
+		return fmt.Errorf("shipping: %w", err)
+	}
+	tax, err := taxable.At(o.TaxRate)
+	if err != nil {
+		return fmt.Errorf("tax: %w", err)
+	}
+	total, err := taxable.Add(tax)
+	if err != nil {
+		return fmt.Errorf("total: %w", err)
+	}
+	o.Subtotal, o.Tax, o.Total = subtotal, tax, total
+	return nil
+}
+
+// subtotal is unitPrice × quantity − discount, or zero where the discount is larger.
+func (c CartItem) subtotal() (Money, error) {
+	switch {
+	case c.Quantity < 1 || c.Quantity > MaxQuantity:
+		return Money{}, fmt.Errorf("quantity %d is not between 1 and %d", c.Quantity, MaxQuantity)
+	case c.UnitPrice.minor < 0:
+		return Money{}, fmt.Errorf("unit price: %w: below zero", ErrAmount)
+	case c.Discount.minor < 0:
+		return Money{}, fmt.Errorf("discount: %w: below zero", ErrAmount)
+	}
+	gross, err := c.UnitPrice.Times(c.Quantity)
+	if err != nil {
+		return Money{}, err
+	}
+	net, err := gross.Sub(c.Discount)
+	if err != nil {
+		return Money{}, err
+	}
+	if net.minor < 0 {
+		net.minor = 0
+	}
+	return net, nil
+}

@@ -1,0 +1,304 @@
+package order
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxText is the length that every text field may have, in Unicode code points.
+const MaxText = 256
+
+// IsTenantID reports whether s can be a tenant's id: 1 to 128 of A-Z a-z 0-9 _ . : -, starting with a letter or digit.
+// It becomes part of keys and object names.
+func IsTenantID(s string) bool { return isName(s, "_.:-") }
+
+// isName reports whether s is 1 to 128 letters, digits and characters of others, starting with a letter or digit.
+func isName(s, others string) bool {
+	if s == "" || len(s) > 128 || !isAlphanumeric(s[0]) {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r > unicode.MaxASCII || !isAlphanumeric(byte(r)) && !strings.ContainsRune(others, r)
+	})
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// A decoder reads the fields of one JSON object and collects what is wrong with them. encoding/json alone would stop at
+// the first field of a wrong type, and would take "CARTID" for "cartId".
+type decoder struct {
+	path   string // "" or the object's own path with a dot
+	raw    map[string]json.RawMessage
+	asked  map[string]bool
+	nested []*decoder
+	strict bool // refuse unknown fields
+	bad    *Invalid
+}
+
+func decode(body []byte, strict bool) (*decoder, error) {
+	if !utf8.Valid(body) {
+		return nil, Invalid{{"body", "is not valid UTF-8"}}
+	}
+	d := &decoder{asked: map[string]bool{}, strict: strict, bad: new(Invalid)}
+	if err := json.Unmarshal(body, &d.raw); err != nil {
+		if json.Valid(body) {
+			return nil, Invalid{{"body", "must be a JSON object"}}
+		}
+		return nil, Invalid{{"body", "is not valid JSON"}}
+	}
+	if d.raw == nil {
+		return nil, Invalid{{"body", "must be a JSON object"}}
+	}
+	return d, nil
+}
+
+// err returns what is wrong with the object, or nil.
+func (d *decoder) err() error {
+	for _, o := range append([]*decoder{d}, d.nested...) {
+		if !o.strict {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(o.raw)) {
+			if !o.asked[name] {
+				o.complain(printable(name), "is not a known field")
+			}
+		}
+	}
+	if len(*d.bad) == 0 {
+		return nil
+	}
+	return *d.bad
+}
+
+// printable returns a field name as a client may be shown it: shortened, and without what could disturb a log or a page.
+func printable(name string) string {
+	const most = 64
+	clean := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, name)
+	if utf8.RuneCountInString(clean) > most {
+		return string([]rune(clean)[:most]) + "…"
+	}
+	return clean
+}
+
+func (d *decoder) complain(name, message string) {
+	*d.bad = append(*d.bad, FieldError{d.path + name, message})
+}
+
+// field returns the raw value of a field, or nil where there is none.
+func (d *decoder) field(name string) json.RawMessage {
+	d.asked[name] = true
+	return d.raw[name]
+}
+
+// A rule returns what is wrong with a text, or "".
+type rule func(string) string
+
+// need reads a string field that must be there and not be blank.
+func (d *decoder) need(name string, rules ...rule) string {
+	if d.field(name) == nil {
+		d.complain(name, isRequired)
+		return ""
+	}
+	return d.text(name, append([]rule{notBlank}, rules...)...)
+}
+
+// text reads a string field. Every text is bounded and free of control characters, whatever else the rules say.
+func (d *decoder) text(name string, rules ...rule) string {
+	raw := d.field(name)
+	if raw == nil {
+		return ""
+	}
+	var s string
+	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		d.complain(name, "must be a string")
+		return ""
+	}
+	for _, r := range append([]rule{clean}, rules...) {
+		if message := r(s); message != "" {
+			d.complain(name, message)
+			return ""
+		}
+	}
+	return s
+}
+
+// timestamp reads an optional field with an RFC 3339 time.
+func (d *decoder) timestamp(name string) Timestamp {
+	s := d.text(name, func(s string) string {
+		if _, err := ParseTimestamp(s); err != nil {
+			return "must be an RFC 3339 time, for example 2025-12-30T10:30:00Z"
+		}
+		return ""
+	})
+	if s == "" {
+		return Timestamp{}
+	}
+	t, _ := ParseTimestamp(s)
+	return t
+}
+
+// object reads a nested object, or returns nil where there is none.
+func (d *decoder) object(name string, need bool) *decoder {
+	raw := d.field(name)
+	switch {
+	case raw == nil && need:
+		d.complain(name, isRequired)
+		return nil
+	case raw == nil:
+		return nil
+	case !bytes.HasPrefix(raw, []byte("{")):
+		d.complain(name, "must be an object")
+		return nil
+	}
+	n := &decoder{path: d.path + name + ".", asked: map[string]bool{}, strict: d.strict, bad: d.bad}
+	_ = json.Unmarshal(raw, &n.raw) // It is an object of a valid document.
+	d.nested = append(d.nested, n)
+	return n
+}
+
+const isRequired = "is required"
+
+func notBlank(s string) string {
+	if strings.TrimSpace(s) == "" {
+		return "must not be blank"
+	}
+	return ""
+}
+
+func notEmpty(s string) string {
+	if s == "" {
+		return "must not be empty"
+	}
+	return ""
+}
+
+// clean is the rule for all text: control characters and the non-characters U+FFFE and U+FFFF belong into no name or
+// address, and break PDF and XML.
+func clean(s string) string {
+	if n := utf8.RuneCountInString(s); n > MaxText {
+		return fmt.Sprintf("must have at most %d characters, has %d", MaxText, n)
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) || r == 0xFFFE || r == 0xFFFF {
+			return fmt.Sprintf("must not contain the control character %U", r)
+		}
+	}
+	return ""
+}
+
+func orderID(s string) string {
+	if !IsID(s) {
+		return "must be a UUID version 4 in lower case"
+	}
+	return ""
+}
+
+func tenantID(s string) string {
+	if !IsTenantID(s) {
+		return "must be 1 to 128 of A-Z a-z 0-9 _ . : - and start with a letter or digit"
+	}
+	return ""
+}
+
+// cartID keeps to what is safe in the path of a URL.
+func cartID(s string) string {
+	if !isName(s, "_.:-") {
+		return "must be 1 to 128 of A-Z a-z 0-9 _ . : - and start with a letter or digit"
+	}
+	return ""
+}
+
+func campaignCode(s string) string {
+	if s == "" || len(s) > 64 || !onlyOf(s, "_-", isAlphanumeric) {
+		return "must be 1 to 64 of A-Z a-z 0-9 _ -"
+	}
+	return ""
+}
+
+func paymentMethod(s string) string {
+	isLower := func(c byte) bool { return isAlphanumeric(c) && (c < 'A' || c > 'Z') }
+	if s == "" || len(s) > 64 || !onlyOf(s, "_-", isLower) {
+		return "must be 1 to 64 of a-z 0-9 _ -"
+	}
+	return ""
+}
+
+func onlyOf(s, others string, class func(byte) bool) bool {
+	for i := range len(s) {
+		if !class(s[i]) && strings.IndexByte(others, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func orderNumber(s string) string {
+	rest, ok := strings.CutPrefix(s, "ORD-")
+	year, n, dashed := strings.Cut(rest, "-")
+	isDigit := func(c byte) bool { return '0' <= c && c <= '9' }
+	if !ok || !dashed || len(year) != 4 || len(n) < 5 || len(n) > 18 || !onlyOf(year+n, "", isDigit) {
+		return "must look like ORD-2025-00001"
+	}
+	return ""
+}
+
+func knownStatus(s string) string {
+	if !Status(s).Known() {
+		names := make([]string, 0, len(Statuses()))
+		for _, known := range Statuses() {
+			names = append(names, string(known))
+		}
+		return "must be one of " + strings.Join(names, ", ")
+	}
+	return ""
+}
+
+// email accepts the addresses that mail systems accept in practice: a dot-atom (RFC 5322, section 3.2.3) of at most 64
+// characters, and a host name of at least two labels (RFC 1123, section 2.1); 254 characters in all (RFC 5321, section 4.5.3.1).
+func email(s string) string {
+	const message = "must be an e-mail address, for example name@example.com"
+	local, domain, ok := strings.Cut(s, "@")
+	if !ok || len(s) > 254 || len(local) > 64 || !strings.Contains(domain, ".") {
+		return message
+	}
+	for atom := range strings.SplitSeq(local, ".") {
+		if atom == "" || !onlyOf(atom, "!#$%&'*+/=?^_`{|}~-", isAlphanumeric) {
+			return message
+		}
+	}
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || !onlyOf(label, "-", isAlphanumeric) {
+			return message
+		}
+	}
+	return ""
+}
+
+// countries are the codes that ISO 3166-1 assigns, alpha-2.
+const countries = " AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV " +
+	"BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK " +
+	"FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT " +
+	"JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO " +
+	"MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY " +
+	"QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO " +
+	"TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW "
+
+func country(s string) string {
+	if len(s) != 2 || strings.Contains(s, " ") || !strings.Contains(countries, " "+s+" ") {
+		return "must be an ISO 3166-1 alpha-2 code in upper case, for example ZA"
+	}
+	return ""
+}
