@@ -48,6 +48,18 @@ $(DYNAMODB_CLASS): $(EMULATOR)/DynamoDB.java $(EMULATOR_MODULES)
 
 # --- contract -----------------------------------------------------------------------------------------------------
 
+PAGE := local/page
+
+$(PAGE)/node_modules/.package-lock.json: $(PAGE)/package-lock.json
+	@echo "Installing the page's renderer and the contract's validator (npm, about 45 MB)"
+	npm ci --prefix $(PAGE) --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
+
+.PHONY: contract
+contract: $(PAGE)/node_modules/.package-lock.json ## validate roles/openapi.yaml
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+		$(PAGE)/node_modules/.bin/redocly lint --config $(PAGE)/redocly.yaml roles/openapi.yaml
+
 # --- invoice and mail ---------------------------------------------------------------------------------------------
 
 # --- faults -------------------------------------------------------------------------------------------------------
