@@ -1,0 +1,281 @@
+package lambdaapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/bbws/order-lambda/local/lambdaapi"
+)
+
+var binary, rie string // the test function and the emulator, built by TestMain
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "lambdaapi")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary, rie = filepath.Join(dir, "function"), filepath.Join(dir, "rie")
+	for program, pkg := range map[string]string{binary: "./testdata/function", rie: "../rie"} {
+		if out, err := exec.Command("go", "build", "-o", program, pkg).CombinedOutput(); err != nil { //nolint:gosec // a constant
+			fmt.Fprintf(os.Stderr, "%s\n", out)
+			os.Exit(1)
+		}
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+type answer struct {
+	Text     string
+	Process  int
+	Trace    string
+	Deadline time.Time
+	Name     string
+}
+
+// function is a lambdaapi.Function of the test binary.
+type function struct {
+	*lambdaapi.Function
+	log *bytes.Buffer
+}
+
+func newFunction(t *testing.T, change func(*lambdaapi.Config)) function {
+	log := &bytes.Buffer{}
+	config := lambdaapi.Config{
+		Name: "tested", Command: []string{binary}, Memory: 512, Timeout: 20 * time.Second, Environments: 1, Log: log,
+		Env: []string{"GIVEN=yes"},
+	}
+	if change != nil {
+		change(&config)
+	}
+	f := function{lambdaapi.New(config), log}
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f function) invoke(ctx context.Context, do, text string) (answer, error) {
+	payload, err := json.Marshal(map[string]string{"do": do, "text": text})
+	if err != nil {
+		return answer{}, err
+	}
+	out, err := f.Invoke(ctx, payload, "Root=1-trace")
+	if err != nil {
+		return answer{}, err
+	}
+	var a answer
+	return a, json.Unmarshal(out, &a)
+}
+
+// implementations runs a test with the own Runtime API alone, and with a Runtime Interface Emulator between.
+func implementations(t *testing.T, test func(t *testing.T, rie func(*lambdaapi.Config))) {
+	t.Run("own", func(t *testing.T) { test(t, func(*lambdaapi.Config) {}) })
+	t.Run("rie", func(t *testing.T) { test(t, func(c *lambdaapi.Config) { c.RIE = rie }) })
+}
+
+func TestInvoke(t *testing.T) {
+	implementations(t, func(t *testing.T, with func(*lambdaapi.Config)) {
+		is := is.New(t)
+		f := newFunction(t, with)
+		before := time.Now()
+		a, err := f.invoke(t.Context(), "", "hello")
+		is.NoErr(err)
+		is.Equal(a.Text, "hello")
+		is.Equal(a.Trace, "Root=1-trace")                         // the trace reaches the function
+		is.Equal(a.Name, "tested")                                // so does its name
+		is.True(!a.Deadline.Before(before.Add(19 * time.Second))) // the deadline is the timeout from now
+		is.True(!a.Deadline.After(time.Now().Add(20*time.Second + time.Second)))
+
+		again, err := f.invoke(t.Context(), "", "again")
+		is.NoErr(err)
+		is.Equal(again.Process, a.Process) // a warm environment is used again
+	})
+}
+
+func TestFunctionErrorKeepsEnvironment(t *testing.T) {
+	implementations(t, func(t *testing.T, with func(*lambdaapi.Config)) {
+		is := is.New(t)
+		f := newFunction(t, with)
+		first, err := f.invoke(t.Context(), "", "")
+		is.NoErr(err)
+		_, err = f.invoke(t.Context(), "fail", "no such order")
+		var failure *lambdaapi.Error
+		is.True(errors.As(err, &failure)) // the function's error is told apart
+		is.Equal(failure.Type, "errorString")
+		is.Equal(failure.Message, "no such order")
+		is.Equal(string(failure.Payload), `{"errorMessage":"no such order","errorType":"errorString"}`)
+		second, err := f.invoke(t.Context(), "", "")
+		is.NoErr(err)
+		is.Equal(first.Process, second.Process) // it is not replaced
+	})
+}
+
+func TestCrashedEnvironmentIsReplaced(t *testing.T) {
+	implementations(t, func(t *testing.T, with func(*lambdaapi.Config)) {
+		for do, kind := range map[string]string{"exit": lambdaapi.TypeExit, "panic": "string"} {
+			t.Run(do, func(t *testing.T) {
+				is := is.New(t)
+				f := newFunction(t, with)
+				first, err := f.invoke(t.Context(), "", "")
+				is.NoErr(err)
+				_, err = f.invoke(t.Context(), do, "boom")
+				var failure *lambdaapi.Error
+				is.True(errors.As(err, &failure))
+				is.Equal(failure.Type, kind)
+				second, err := f.invoke(t.Context(), "", "")
+				is.NoErr(err)                            // the next invocation works
+				is.True(first.Process != second.Process) // in a new process
+			})
+		}
+	})
+}
+
+func TestTimeoutReplacesEnvironment(t *testing.T) {
+	implementations(t, func(t *testing.T, with func(*lambdaapi.Config)) {
+		is := is.New(t)
+		f := newFunction(t, func(c *lambdaapi.Config) { with(c); c.Timeout = time.Second })
+		first, err := f.invoke(t.Context(), "", "")
+		is.NoErr(err)
+		_, err = f.invoke(t.Context(), "hang", "")
+		var failure *lambdaapi.Error
+		is.True(errors.As(err, &failure))
+		is.Equal(failure.Type, lambdaapi.TypeTimeout)
+		is.True(strings.HasSuffix(failure.Message, "Task timed out after 1.00 seconds")) // as Lambda says it
+		second, err := f.invoke(t.Context(), "", "")
+		is.NoErr(err)
+		is.True(first.Process != second.Process)
+	})
+}
+
+func TestInitFailureFailsInvocation(t *testing.T) {
+	is := is.New(t)
+	f := newFunction(t, func(c *lambdaapi.Config) { c.Env = []string{"BROKEN=1"} })
+	for range 2 { // the second starts another environment, which fails as well
+		_, err := f.invoke(t.Context(), "", "")
+		var failure *lambdaapi.Error
+		is.True(errors.As(err, &failure))
+		is.Equal(failure.Type, lambdaapi.TypeExit)
+		is.True(strings.HasSuffix(failure.Message, "Runtime exited with error: exit status 1"))
+	}
+	is.Equal(f.log.String(), "cannot start\ncannot start\n") // what it wrote is kept
+}
+
+func TestScalesOutOnDemandUpToTheBound(t *testing.T) {
+	is := is.New(t)
+	f := newFunction(t, func(c *lambdaapi.Config) { c.Environments = 3 })
+	gate := filepath.Join(t.TempDir(), "gate")
+	var mu sync.Mutex
+	processes := map[int]int{}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			a, err := f.invoke(t.Context(), "wait", gate)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				processes[a.Process]++
+			}
+		})
+	}
+	for f.Environments() < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	is.NoErr(os.WriteFile(gate, nil, 0o600))
+	wg.Wait()
+	is.Equal(len(processes), 3) // no more processes than allowed
+	total := 0
+	for _, n := range processes {
+		total += n
+	}
+	is.Equal(total, 8) // every invocation was answered
+}
+
+func TestCallerThatGivesUp(t *testing.T) {
+	is := is.New(t)
+	f := newFunction(t, nil)
+	gate := filepath.Join(t.TempDir(), "gate")
+	running := make(chan error, 1)
+	go func() {
+		_, err := f.invoke(context.Background(), "wait", gate)
+		running <- err
+	}()
+	for f.Environments() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := f.invoke(ctx, "", "")
+	is.True(errors.Is(err, context.Canceled)) // while it waits
+	is.NoErr(os.WriteFile(gate, nil, 0o600))
+	is.NoErr(<-running) // the one that runs is not disturbed
+	_, err = f.invoke(t.Context(), "", "")
+	is.NoErr(err)
+}
+
+func TestTooLargeAnswerIsAnError(t *testing.T) {
+	is := is.New(t)
+	f := newFunction(t, nil)
+	_, err := f.invoke(t.Context(), "big", "")
+	var failure *lambdaapi.Error
+	is.True(errors.As(err, &failure))
+	is.Equal(failure.Type, "Function.ResponseSizeTooLarge")
+}
+
+func TestEnvironmentIsWhatLambdaGives(t *testing.T) {
+	is := is.New(t)
+	t.Setenv("LEAKED", "from the parent")
+	f := newFunction(t, nil)
+	a, err := f.invoke(t.Context(), "env", "")
+	is.NoErr(err)
+	is.True(strings.Contains(a.Text, "GIVEN=yes"))
+	is.True(strings.Contains(a.Text, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512"))
+	is.True(!strings.Contains(a.Text, "LEAKED")) // nothing of the parent's environment
+}
+
+func TestKillAndClose(t *testing.T) {
+	is := is.New(t)
+	f := newFunction(t, nil)
+	a, err := f.invoke(t.Context(), "", "")
+	is.NoErr(err)
+	f.Kill()
+	is.Equal(syscall.Kill(a.Process, 0), syscall.ESRCH) // killed: the process is gone
+	b, err := f.invoke(t.Context(), "", "")
+	is.NoErr(err)
+	is.True(a.Process != b.Process) // and replaced
+	f.Close()
+	is.Equal(syscall.Kill(b.Process, 0), syscall.ESRCH) // closed: nothing is left
+	_, err = f.invoke(t.Context(), "", "")
+	is.True(err != nil) // and nothing starts again
+}
+
+func TestThrottlesAboveTheAccountLimit(t *testing.T) {
+	is := is.New(t)
+	f := newFunction(t, func(c *lambdaapi.Config) { c.Command = []string{"sleep", "60"} })
+	var wg sync.WaitGroup
+	throttled := make(chan struct{}, 1001)
+	for range 1001 {
+		wg.Go(func() {
+			if _, err := f.Invoke(t.Context(), nil, ""); errors.Is(err, lambdaapi.ErrThrottled) {
+				throttled <- struct{}{}
+			}
+		})
+	}
+	<-throttled
+	f.Close()
+	wg.Wait()
+	is.Equal(len(throttled), 0) // only the one above a thousand
+}
