@@ -46,6 +46,14 @@ $(DYNAMODB_CLASS): $(EMULATOR)/DynamoDB.java $(EMULATOR_MODULES)
 
 # --- deploy -------------------------------------------------------------------------------------------------------
 
+# Checks Terraform where the AWS provider cannot be downloaded.
+TFCHECK ?= ../shared/tools/tfcheck
+
+.PHONY: deploy-test
+deploy-test: ## check the Terraform and plan every environment, without an account
+	@TFCHECK=$(TFCHECK) deploy/test.sh
+	@go test ./deploy
+
 # --- contract -----------------------------------------------------------------------------------------------------
 
 PAGE := local/page

@@ -1,0 +1,544 @@
+# What the plan of the service promises. AWS is mocked: nothing here needs an account.
+
+mock_provider "aws" {
+  source          = "./tests/aws"
+  override_during = plan
+
+  # Different answers for what must not be mixed up.
+  override_resource {
+    target = aws_sqs_queue.work["order_creator_record"]
+    values = { arn = "arn:aws:sqs:eu-west-1:123456789012:work-order_creator_record", url = "https://sqs/work-order_creator_record" }
+  }
+  override_resource {
+    target = aws_sqs_queue.dead["order_creator_record"]
+    values = { arn = "arn:aws:sqs:eu-west-1:123456789012:dead-order_creator_record", url = "https://sqs/dead-order_creator_record" }
+  }
+  override_resource {
+    target = aws_sqs_queue.work["order_pdf_creator"]
+    values = { arn = "arn:aws:sqs:eu-west-1:123456789012:work-order_pdf_creator", url = "https://sqs/work-order_pdf_creator" }
+  }
+  override_resource {
+    target = aws_sqs_queue.dead["order_pdf_creator"]
+    values = { arn = "arn:aws:sqs:eu-west-1:123456789012:dead-order_pdf_creator", url = "https://sqs/dead-order_pdf_creator" }
+  }
+  override_resource {
+    target = aws_sqs_queue.work["order_internal_notifier"]
+    values = { arn = "arn:aws:sqs:eu-west-1:123456789012:work-order_internal_notifier", url = "https://sqs/work-order_internal_notifier" }
+  }
+  override_resource {
+    target = aws_sqs_queue.dead["order_internal_notifier"]
+    values = { arn = "arn:aws:sqs:eu-west-1:123456789012:dead-order_internal_notifier", url = "https://sqs/dead-order_internal_notifier" }
+  }
+  override_resource {
+    target = aws_sqs_queue.work["customer_order_confirmation"]
+    values = { arn = "arn:aws:sqs:eu-west-1:123456789012:work-customer_order_confirmation", url = "https://sqs/work-customer_order_confirmation" }
+  }
+  override_resource {
+    target = aws_sqs_queue.dead["customer_order_confirmation"]
+    values = { arn = "arn:aws:sqs:eu-west-1:123456789012:dead-customer_order_confirmation", url = "https://sqs/dead-customer_order_confirmation" }
+  }
+  override_resource {
+    target = aws_lambda_alias.live["create_order"]
+    values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:create_order:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/create_order:live" }
+  }
+  override_resource {
+    target = aws_lambda_alias.live["get_order"]
+    values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:get_order:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/get_order:live" }
+  }
+  override_resource {
+    target = aws_lambda_alias.live["list_orders"]
+    values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:list_orders:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/list_orders:live" }
+  }
+  override_resource {
+    target = aws_lambda_alias.live["update_order"]
+    values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:update_order:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/update_order:live" }
+  }
+  override_resource {
+    target = aws_lambda_alias.live["order_creator_record"]
+    values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:order_creator_record:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/order_creator_record:live" }
+  }
+  override_resource {
+    target = aws_lambda_alias.live["order_pdf_creator"]
+    values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:order_pdf_creator:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/order_pdf_creator:live" }
+  }
+  override_resource {
+    target = aws_lambda_alias.live["order_internal_notifier"]
+    values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:order_internal_notifier:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/order_internal_notifier:live" }
+  }
+  override_resource {
+    target = aws_lambda_alias.live["customer_order_confirmation"]
+    values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:customer_order_confirmation:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/customer_order_confirmation:live" }
+  }
+  override_resource {
+    target = aws_s3_bucket.all["orders"]
+    values = { id = "orders", arn = "arn:aws:s3:::orders" }
+  }
+  override_resource {
+    target = aws_s3_bucket.all["templates"]
+    values = { id = "templates", arn = "arn:aws:s3:::templates" }
+  }
+}
+
+variables {
+  environment   = "dev"
+  image_digest  = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  mail_from     = "test@kimmyai.io"
+  mail_internal = ["orders@kimmyai.io", "team@kimmyai.io"]
+}
+
+run "functions_are_the_table_of_the_contract" {
+  command = plan
+
+  # Section 1 of the contract, written out: role = [memory, timeout].
+  assert {
+    condition = { for role, f in aws_lambda_function.role : role => [f.memory_size, f.timeout] } == {
+      create_order                = [512, 30]
+      get_order                   = [512, 30]
+      list_orders                 = [512, 30]
+      update_order                = [512, 30]
+      order_creator_record        = [512, 30]
+      order_pdf_creator           = [512, 60]
+      order_internal_notifier     = [256, 30]
+      customer_order_confirmation = [256, 30]
+    }
+    error_message = "A function's memory or timeout is not the contract's."
+  }
+  assert {
+    condition     = alltrue([for f in aws_lambda_function.role : f.architectures == tolist(["arm64"])])
+    error_message = "Every function runs on arm64."
+  }
+  assert {
+    condition     = alltrue([for f in aws_lambda_function.role : f.image_uri == "123456789012.dkr.ecr.eu-west-1.amazonaws.com/orders@${var.image_digest}" && f.package_type == "Image"])
+    error_message = "Every function runs the one image, by its digest."
+  }
+  assert {
+    condition     = alltrue([for role, f in aws_lambda_function.role : f.publish && aws_lambda_alias.live[role].function_version == "7"])
+    error_message = "Every alias points to the version that was published."
+  }
+  assert {
+    condition     = alltrue([for role, group in aws_cloudwatch_log_group.function : group.retention_in_days == 90 && group.name == "/aws/lambda/${aws_lambda_function.role[role].function_name}"])
+    error_message = "Every function has its own log group, kept for 90 days."
+  }
+  assert {
+    condition     = alltrue([for f in aws_lambda_function.role : f.tracing_config[0].mode == "PassThrough"])
+    error_message = "X-Ray is off unless it is asked for."
+  }
+}
+
+run "functions_are_told_what_their_role_needs" {
+  command = plan
+
+  assert {
+    condition = alltrue([for role, f in aws_lambda_function.role :
+    toset(keys(f.environment[0].variables)) == setsubtract(local.roles[role].settings, ["AWS_REGION"])])
+    error_message = "A function's variables are not its role's settings in roles.json: ${jsonencode({ for role, f in aws_lambda_function.role : role => keys(f.environment[0].variables) })}"
+  }
+  assert {
+    condition     = alltrue([for role, f in aws_lambda_function.role : f.environment[0].variables.ROLE == role])
+    error_message = "A function's ROLE is not its own."
+  }
+  assert {
+    condition     = alltrue(flatten([for f in aws_lambda_function.role : [for value in values(f.environment[0].variables) : value != null && value != ""]]))
+    error_message = "A setting is empty."
+  }
+  assert {
+    condition = { for role, f in aws_lambda_function.role : role => f.environment[0].variables.SQS_QUEUE_URL if can(f.environment[0].variables.SQS_QUEUE_URL) } == {
+      create_order                = "https://sqs/work-order_creator_record"
+      order_creator_record        = "https://sqs/work-order_creator_record"
+      order_pdf_creator           = "https://sqs/work-order_pdf_creator"
+      order_internal_notifier     = "https://sqs/work-order_internal_notifier"
+      customer_order_confirmation = "https://sqs/work-customer_order_confirmation"
+    }
+    error_message = "A role has another role's queue."
+  }
+  assert {
+    condition     = aws_lambda_function.role["order_internal_notifier"].environment[0].variables.INTERNAL_NOTIFICATION_EMAIL == "orders@kimmyai.io,team@kimmyai.io"
+    error_message = "The team's addresses are one text, with commas."
+  }
+}
+
+run "queues_wait_long_enough_and_keep_what_fails" {
+  command = plan
+
+  assert {
+    condition = { for role, queue in aws_sqs_queue.work : role => queue.name } == {
+      order_creator_record        = "bbws-order-creation-dev"
+      order_pdf_creator           = "bbws-order-pdf-dev"
+      order_internal_notifier     = "bbws-order-internal-notify-dev"
+      customer_order_confirmation = "bbws-order-customer-notify-dev"
+    }
+    error_message = "A queue's name is not the contract's."
+  }
+  assert {
+    condition     = alltrue([for role, queue in aws_sqs_queue.work : queue.visibility_timeout_seconds >= 6 * aws_lambda_function.role[role].timeout])
+    error_message = "A queue's visibility timeout is less than six times its function's timeout."
+  }
+  assert {
+    condition     = alltrue([for role, queue in aws_sqs_queue.work : jsondecode(queue.redrive_policy) == { deadLetterTargetArn = aws_sqs_queue.dead[role].arn, maxReceiveCount = 3 }])
+    error_message = "Every queue gives up after three receives, to its own dead-letter queue."
+  }
+  assert {
+    condition     = alltrue([for role, queue in aws_sqs_queue.dead : queue.name == "${local.roles[role].queue}-dlq-dev" && queue.message_retention_seconds > aws_sqs_queue.work[role].message_retention_seconds])
+    error_message = "A dead-letter queue is named …-dlq-{env} and keeps messages for longer than its queue."
+  }
+  assert {
+    condition     = alltrue([for role, allowed in aws_sqs_queue_redrive_allow_policy.dead : jsondecode(allowed.redrive_allow_policy).sourceQueueArns == [aws_sqs_queue.work[role].arn]])
+    error_message = "A dead-letter queue serves its own queue only."
+  }
+  assert {
+    condition     = alltrue([for queue in concat(values(aws_sqs_queue.work), values(aws_sqs_queue.dead)) : queue.sqs_managed_sse_enabled])
+    error_message = "Every queue is encrypted."
+  }
+  assert {
+    condition = length(aws_sqs_queue_policy.all) == 8 && alltrue([for policy in aws_sqs_queue_policy.all :
+    anytrue([for s in jsondecode(policy.policy).Statement : s.Effect == "Deny" && s.Principal == "*" && s.Action == "sqs:*" && s.Condition == { Bool = { "aws:SecureTransport" = "false" } }])])
+    error_message = "Every queue refuses what does not come over TLS."
+  }
+  assert {
+    condition     = length([for s in jsondecode(aws_sqs_queue_policy.all["order_creator_record"].policy).Statement : s if s.Effect == "Allow"]) == 0
+    error_message = "Nobody but create_order, by its own rights, sends to the creation queue."
+  }
+}
+
+run "batches_report_their_failures" {
+  command = plan
+
+  # Section 1 of the contract, written out: role = [batch, window, concurrency].
+  assert {
+    condition = { for role, m in aws_lambda_event_source_mapping.queue : role => [m.batch_size, m.maximum_batching_window_in_seconds, m.scaling_config[0].maximum_concurrency] } == {
+      order_creator_record        = [10, 5, 5]
+      order_pdf_creator           = [5, 2, 10]
+      order_internal_notifier     = [10, 5, 5]
+      customer_order_confirmation = [10, 5, 5]
+    }
+    error_message = "A batch's size, window or concurrency is not the contract's."
+  }
+  assert {
+    condition     = alltrue([for m in aws_lambda_event_source_mapping.queue : m.function_response_types == toset(["ReportBatchItemFailures"])])
+    error_message = "Without ReportBatchItemFailures one bad record fails its whole batch."
+  }
+  assert {
+    condition     = alltrue([for role, m in aws_lambda_event_source_mapping.queue : m.event_source_arn == aws_sqs_queue.work[role].arn && m.function_name == aws_lambda_alias.live[role].arn])
+    error_message = "A consumer is fed from its own queue."
+  }
+}
+
+run "events_reach_three_queues_raw_and_unfiltered" {
+  command = plan
+
+  assert {
+    condition     = { for role, s in aws_sns_topic_subscription.events : role => s.endpoint } == { for role in ["order_pdf_creator", "order_internal_notifier", "customer_order_confirmation"] : role => aws_sqs_queue.work[role].arn }
+    error_message = "The topic feeds the three consumers, and not the record creator that publishes to it."
+  }
+  assert {
+    condition     = alltrue([for s in aws_sns_topic_subscription.events : s.raw_message_delivery && s.protocol == "sqs" && s.filter_policy == ""])
+    error_message = "Events are delivered raw, and all of them."
+  }
+  assert {
+    condition = alltrue([for role in keys(aws_sns_topic_subscription.events) :
+    anytrue([for s in jsondecode(aws_sqs_queue_policy.all[role].policy).Statement : s.Resource == aws_sqs_queue.work[role].arn && s.Condition == { ArnEquals = { "aws:SourceArn" = aws_sns_topic.events.arn } } if s.Effect == "Allow"])])
+    error_message = "A subscribed queue takes messages of this topic."
+  }
+  assert {
+    condition     = aws_sns_topic.events.name == "bbws-order-events-dev" && aws_sns_topic.events.kms_master_key_id != null
+    error_message = "The topic has its name and is encrypted."
+  }
+}
+
+run "table_is_the_one_of_the_contract" {
+  command = plan
+
+  assert {
+    condition     = aws_dynamodb_table.orders.name == "bbws-customer-portal-orders-dev" && aws_dynamodb_table.orders.billing_mode == "PAY_PER_REQUEST"
+    error_message = "The table has its name and is on demand."
+  }
+  assert {
+    condition     = { for i in aws_dynamodb_table.orders.global_secondary_index : i.name => [i.hash_key, i.range_key, i.projection_type] } == { OrdersByDateIndex = ["GSI1_PK", "GSI1_SK", "ALL"], OrderByIdIndex = ["GSI2_PK", "GSI2_SK", "ALL"] }
+    error_message = "The table has the two indexes of the contract."
+  }
+  assert {
+    condition     = aws_dynamodb_table.orders.ttl[0].attribute_name == "expiresAt" && aws_dynamodb_table.orders.ttl[0].enabled && aws_dynamodb_table.orders.point_in_time_recovery[0].enabled && aws_dynamodb_table.orders.server_side_encryption[0].enabled
+    error_message = "The table expires items, can be restored to any second, and is encrypted."
+  }
+}
+
+run "buckets_are_closed" {
+  command = plan
+
+  assert {
+    condition     = { for what, b in aws_s3_bucket.all : what => b.bucket } == { orders = "bbws-orders-dev", templates = "bbws-email-templates-dev" }
+    error_message = "A bucket's name is not the contract's."
+  }
+  assert {
+    condition     = toset(keys(aws_s3_bucket_public_access_block.all)) == toset(keys(aws_s3_bucket.all)) && alltrue([for b in aws_s3_bucket_public_access_block.all : b.block_public_acls && b.block_public_policy && b.ignore_public_acls && b.restrict_public_buckets])
+    error_message = "A bucket is open to the public."
+  }
+  assert {
+    condition = alltrue([for what, b in aws_s3_bucket.all :
+    anytrue([for s in jsondecode(aws_s3_bucket_policy.all[what].policy).Statement : s.Effect == "Deny" && s.Action == "s3:*" && s.Resource == [b.arn, "${b.arn}/*"] && s.Condition == { Bool = { "aws:SecureTransport" = "false" } } if s.Sid == "TLSOnly"])])
+    error_message = "A bucket takes requests without TLS."
+  }
+  assert {
+    condition     = alltrue([for what in keys(aws_s3_bucket.all) : aws_s3_bucket_versioning.all[what].versioning_configuration[0].status == "Enabled" && one(one(aws_s3_bucket_server_side_encryption_configuration.all[what].rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"])
+    error_message = "A bucket is not versioned or not encrypted."
+  }
+  assert {
+    condition     = one(one(aws_s3_bucket_lifecycle_configuration.orders.rule).transition).days == 730 && one(one(aws_s3_bucket_lifecycle_configuration.orders.rule).transition).storage_class == "GLACIER_IR"
+    error_message = "Invoices go to Glacier after two years, where links still work."
+  }
+  assert {
+    condition     = one(one(aws_s3_bucket_lifecycle_configuration.orders.rule).expiration).days >= 7 * 365
+    error_message = "Invoices are kept for seven years."
+  }
+}
+
+run "rights_are_the_least" {
+  command = plan
+
+  # What each role may call; consumers also take from their queue, and all write their log.
+  assert {
+    condition = { for role, policy in aws_iam_role_policy.function : role => join(" ", sort(distinct([
+      for action in flatten([for s in jsondecode(policy.policy).Statement : s.Action]) : action
+      if !contains(["logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"], action)
+      ]))) } == {
+      create_order                = "dynamodb:ConditionCheckItem dynamodb:DeleteItem dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem sqs:SendMessage"
+      get_order                   = "dynamodb:GetItem dynamodb:Query s3:GetObject"
+      list_orders                 = "dynamodb:Query"
+      update_order                = "dynamodb:GetItem dynamodb:UpdateItem s3:GetObject"
+      order_creator_record        = "dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem sns:Publish"
+      order_pdf_creator           = "dynamodb:GetItem dynamodb:UpdateItem s3:GetObject s3:ListBucket s3:PutObject"
+      order_internal_notifier     = "dynamodb:DeleteItem dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem s3:GetObject s3:ListBucket ses:SendEmail"
+      customer_order_confirmation = "dynamodb:DeleteItem dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem s3:GetObject s3:ListBucket ses:SendEmail"
+    }
+    error_message = "A role's rights changed: ${jsonencode({ for role, policy in aws_iam_role_policy.function : role => distinct(flatten([for s in jsondecode(policy.policy).Statement : s.Action])) })}"
+  }
+  assert {
+    condition     = alltrue(flatten([for policy in aws_iam_role_policy.function : [for s in jsondecode(policy.policy).Statement : [for resource in flatten([s.Resource]) : resource != "*"]]]))
+    error_message = "A right is for every resource."
+  }
+  assert {
+    condition = alltrue([for role, policy in aws_iam_role_policy.function :
+    [for s in jsondecode(policy.policy).Statement : s.Resource if s.Sid == "Consume"] == [for name, queue in aws_sqs_queue.work : queue.arn if name == role]])
+    error_message = "A consumer may take from another's queue."
+  }
+  assert {
+    condition     = one([for s in jsondecode(aws_iam_role_policy.function["create_order"].policy).Statement : s.Resource if s.Sid == "Queue"]) == aws_sqs_queue.work["order_creator_record"].arn
+    error_message = "create_order sends to the creation queue only."
+  }
+  assert {
+    condition     = one([for s in jsondecode(aws_iam_role_policy.function["order_pdf_creator"].policy).Statement : s.Condition["ForAllValues:StringEquals"]["dynamodb:Attributes"] if s.Sid == "WritePDFURL"]) == ["PK", "SK", "pdfUrl"]
+    error_message = "order_pdf_creator writes an order's pdfUrl and nothing else."
+  }
+  assert {
+    condition     = alltrue([for role in ["order_internal_notifier", "customer_order_confirmation"] : one([for s in jsondecode(aws_iam_role_policy.function[role].policy).Statement : s.Condition.StringEquals["ses:FromAddress"] if s.Sid == "Send"]) == "test@kimmyai.io"])
+    error_message = "Mail is sent as one address only."
+  }
+}
+
+run "tracing_comes_with_its_rights" {
+  command = plan
+  variables {
+    enable_xray = true
+  }
+
+  assert {
+    condition     = alltrue([for role, f in aws_lambda_function.role : f.tracing_config[0].mode == "Active" && f.environment[0].variables.ENABLE_XRAY == "true"]) && aws_api_gateway_stage.live.xray_tracing_enabled
+    error_message = "The flag turns tracing on everywhere."
+  }
+  assert {
+    condition     = alltrue([for policy in aws_iam_role_policy.function : anytrue([for s in jsondecode(policy.policy).Statement : s.Sid == "Trace"])])
+    error_message = "Every role may write traces."
+  }
+}
+
+run "api_is_the_contract" {
+  command = plan
+
+  assert {
+    condition = { for role, row in local.api_roles : role =>
+    jsondecode(aws_api_gateway_rest_api.orders.body).paths[row.path][lower(row.method)]["x-amazon-apigateway-integration"].uri } == { for role in keys(local.api_roles) : role => aws_lambda_alias.live[role].invoke_arn }
+    error_message = "A route of the contract goes to another role's function."
+  }
+  assert {
+    condition = alltrue(flatten([for path in values(jsondecode(aws_api_gateway_rest_api.orders.body).paths) : [for method, operation in path :
+    length(operation.security) > 0 if contains(["get", "post", "put", "patch", "delete"], method)]]))
+    error_message = "A route can be called without a token."
+  }
+  assert {
+    condition     = anytrue([for scheme in values(jsondecode(aws_api_gateway_rest_api.orders.body).components.securitySchemes) : try(scheme["x-amazon-apigateway-authorizer"].providerARNs == [aws_cognito_user_pool.customers.arn], false)])
+    error_message = "Tokens are checked against the service's own pool."
+  }
+  assert {
+    condition = { for role, p in aws_lambda_permission.api : role => p.source_arn } == {
+      create_order = "arn:aws:execute-api:eu-west-1:123456789012:api0000000/*/POST/v1.0/orders"
+      get_order    = "arn:aws:execute-api:eu-west-1:123456789012:api0000000/*/GET/v1.0/orders/*"
+      list_orders  = "arn:aws:execute-api:eu-west-1:123456789012:api0000000/*/GET/v1.0/tenants/*/orders"
+      update_order = "arn:aws:execute-api:eu-west-1:123456789012:api0000000/*/PUT/v1.0/orders/*"
+    }
+    error_message = "The API may call a function by its own route only."
+  }
+  assert {
+    condition     = aws_api_gateway_method_settings.all.settings[0].throttling_rate_limit > 0 && aws_api_gateway_method_settings.all.settings[0].throttling_burst_limit > 0 && !aws_api_gateway_method_settings.all.settings[0].data_trace_enabled
+    error_message = "The stage limits the rate and logs no bodies."
+  }
+  assert {
+    condition     = one([for rule in jsondecode(aws_wafv2_web_acl.api.rule_json) : rule.Statement.SizeConstraintStatement.Size if rule.Name == "BodySize"]) == 65536
+    error_message = "A body has at most 64 KiB."
+  }
+  assert {
+    condition     = length(aws_api_gateway_stage.live.access_log_settings) == 1
+    error_message = "The stage writes an access log."
+  }
+}
+
+run "tenant_is_not_the_users_to_choose" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for a in aws_cognito_user_pool.customers.schema : a.name == "tenantId" && a.mutable == false])
+    error_message = "The tenant is set once."
+  }
+  assert {
+    condition     = !contains(aws_cognito_user_pool_client.portal.write_attributes, "custom:tenantId") && contains(aws_cognito_user_pool_client.portal.read_attributes, "custom:tenantId")
+    error_message = "A user may read their tenant and not write it."
+  }
+  assert {
+    condition     = one(aws_cognito_user_pool.customers.admin_create_user_config).allow_admin_create_user_only
+    error_message = "Nobody signs up by themselves: they would choose their tenant."
+  }
+  assert {
+    condition     = aws_cognito_user_group.admin.name == "admin"
+    error_message = "Administrators are the group admin."
+  }
+}
+
+run "alarms_cover_what_can_break" {
+  command = plan
+
+  assert {
+    condition     = toset([for a in aws_cloudwatch_metric_alarm.all : a.dimensions.QueueName if a.metric_name == "ApproximateNumberOfMessagesVisible" && a.threshold == 0]) == toset([for queue in aws_sqs_queue.dead : queue.name])
+    error_message = "A dead-letter queue has no alarm."
+  }
+  assert {
+    condition     = toset([for a in aws_cloudwatch_metric_alarm.all : a.dimensions.QueueName if a.metric_name == "ApproximateAgeOfOldestMessage"]) == toset([for queue in aws_sqs_queue.work : queue.name])
+    error_message = "A queue's age has no alarm."
+  }
+  assert {
+    condition = alltrue([for metric in ["Errors", "Throttles", "Duration"] :
+    toset([for a in aws_cloudwatch_metric_alarm.all : a.dimensions.FunctionName if a.metric_name == metric]) == toset([for f in aws_lambda_function.role : f.function_name])])
+    error_message = "A function's errors, throttles or duration have no alarm."
+  }
+  assert {
+    condition     = alltrue(flatten([for a in aws_cloudwatch_metric_alarm.all : [for f in aws_lambda_function.role : a.threshold < f.timeout * 1000 if f.function_name == a.dimensions.FunctionName] if a.metric_name == "Duration"]))
+    error_message = "An alarm near the timeout comes before it."
+  }
+  assert {
+    condition = { for a in aws_cloudwatch_metric_alarm.all : "${a.dimensions.Method} ${a.dimensions.Resource}" => a.threshold if a.metric_name == "Latency" } == {
+      "POST /v1.0/orders"                   = 300
+      "GET /v1.0/orders/{orderId}"          = 200
+      "GET /v1.0/tenants/{tenantId}/orders" = 500
+      "PUT /v1.0/orders/{orderId}"          = 500
+    }
+    error_message = "A route's latency is not held to section 13 of the contract."
+  }
+  assert {
+    condition     = anytrue([for a in aws_cloudwatch_metric_alarm.all : a.metric_name == "5XXError"]) && length([for a in aws_cloudwatch_metric_alarm.all : a if endswith(a.metric_name, "ThrottleEvents")]) == 6
+    error_message = "The API's 5xx or the table's throttles have no alarm."
+  }
+  assert {
+    condition     = alltrue([for a in aws_cloudwatch_metric_alarm.all : a.alarm_actions == toset([aws_sns_topic.operations["alerts"].arn])])
+    error_message = "An alarm tells nobody."
+  }
+  assert {
+    condition     = alltrue([for policy in aws_sns_topic_policy.operations : anytrue([for s in jsondecode(policy.policy).Statement : endswith(s.Principal.Service, ".amazonaws.com") if s.Effect == "Allow"])])
+    error_message = "The services may not publish to the topics of operations."
+  }
+  assert {
+    condition     = length(aws_cloudwatch_query_definition.saved) == 4 && length(jsondecode(aws_cloudwatch_dashboard.service.dashboard_body).widgets) > 10
+    error_message = "The dashboard and the saved queries are there."
+  }
+}
+
+run "bounces_are_seen" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for kind in ["BOUNCE", "COMPLAINT"] : contains(one(aws_sesv2_configuration_set_event_destination.messages.event_destination).matching_event_types, kind)])
+    error_message = "A bounce or a complaint goes unseen."
+  }
+  assert {
+    condition     = aws_sesv2_email_identity.domain[0].email_identity == "kimmyai.io"
+    error_message = "The sender's domain is an identity of SES."
+  }
+}
+
+run "protection_keeps_what_cannot_be_made_again" {
+  command = plan
+  variables {
+    environment = "prod"
+    protected   = true
+  }
+
+  assert {
+    condition     = aws_dynamodb_table.orders.deletion_protection_enabled && aws_cognito_user_pool.customers.deletion_protection == "ACTIVE"
+    error_message = "A protected environment's table and pool refuse to be deleted."
+  }
+  assert {
+    condition     = anytrue([for s in jsondecode(aws_s3_bucket_policy.all["orders"].policy).Statement : s.Effect == "Deny" && contains(s.Action, "s3:DeleteObjectVersion") if s.Sid == "InvoicesAreKept"])
+    error_message = "A protected environment's invoices can be deleted."
+  }
+  assert {
+    condition     = !aws_ecr_repository.service.force_delete && alltrue([for b in aws_s3_bucket.all : !b.force_destroy])
+    error_message = "Images and objects do not go with their repository or bucket."
+  }
+}
+
+run "images_are_scanned_and_fixed" {
+  command = plan
+
+  assert {
+    condition     = one(aws_ecr_repository.service.image_scanning_configuration).scan_on_push && aws_ecr_repository.service.image_tag_mutability == "IMMUTABLE"
+    error_message = "Images are scanned, and a tag stays what it was."
+  }
+}
+
+run "own_domain_replaces_the_default_one" {
+  command = plan
+  variables {
+    api_domain = { name = "orders.example.com", certificate_arn = "arn:aws:acm:eu-west-1:123456789012:certificate/00000000-0000-4000-8000-000000000000" }
+  }
+
+  assert {
+    condition     = output.api_url == "https://orders.example.com" && aws_api_gateway_rest_api.orders.disable_execute_api_endpoint && length(aws_api_gateway_base_path_mapping.api) == 1
+    error_message = "With a name of its own the API answers under it only."
+  }
+}
+
+run "shared_account_is_set_up_once" {
+  command = plan
+  variables {
+    account_settings = false
+    mail_recipients  = ["someone@example.com"]
+  }
+
+  assert {
+    condition     = length(aws_api_gateway_account.this) == 0 && length(aws_sesv2_email_identity.domain) == 0
+    error_message = "Another environment owns the account's settings."
+  }
+  assert {
+    condition     = anytrue([for s in jsondecode(aws_iam_role_policy.function["customer_order_confirmation"].policy).Statement : contains(s.Resource, "arn:aws:ses:eu-west-1:123456789012:identity/someone@example.com") if s.Sid == "Send"])
+    error_message = "In the sandbox SES asks for a right on the recipient too."
+  }
+}
+
+run "mistakes_are_refused" {
+  command = plan
+  variables {
+    environment   = "live"
+    image_digest  = "latest"
+    log_level     = "TRACE"
+    tax_rate      = "15%"
+    mail_internal = []
+  }
+  expect_failures = [var.environment, var.image_digest, var.log_level, var.tax_rate, var.mail_internal]
+}

@@ -1,0 +1,25 @@
+mock_provider "aws" {
+  source          = "../service/tests/aws"
+  override_during = plan
+}
+
+variables {
+  image_digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+}
+
+run "sit" {
+  command = plan
+
+  assert {
+    condition     = length(module.service.functions) == 8 && alltrue([for settings in values(module.service.settings) : settings.ENVIRONMENT == "sit" && settings.DYNAMODB_TABLE_NAME == "bbws-customer-portal-orders-sit"])
+    error_message = "All eight functions belong to sit."
+  }
+  assert {
+    condition     = module.service.settings.customer_order_confirmation.SES_FROM_ADDRESS == "noreply@kimmyai.io" && module.service.settings.order_creator_record.CART_LAMBDA_API_URL == "https://api-sit.bbws.io/v1.0/cart"
+    error_message = "sit sends mail and asks for carts as sit."
+  }
+  assert {
+    condition     = !module.service.protected
+    error_message = "Only production is protected from deletion: this one is thrown away and made again."
+  }
+}
