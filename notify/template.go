@@ -1,0 +1,388 @@
+package notify
+
+import (
+	"errors"
+	"fmt"
+	"html"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// The bounds of a template. A mail far below maxOutput is already cut by large mail providers.
+const (
+	maxTemplate = 256 << 10
+	maxOutput   = 1 << 20
+)
+
+// A template is an HTML document with variables, {{orderNumber}}, and loops, {{range orderItems}} {{.productName}} {{end}}.
+// It is parsed once and may be executed concurrently.
+//
+// A variable may stand in text, in the quoted value of an attribute that shows text or holds a link, in a title, and in the
+// conditional comments of Outlook; its value is escaped for that place. Everywhere else (scripts, styles, tag and attribute
+// names, unquoted values, event handlers) there is no use for one in a mail, and the template is refused instead. Other
+// comments are copied as they are. Loops stand in text and do not nest, so that the work is bounded by the template's size
+// and the order's lines.
+//
+// Why not html/template: its use of reflection makes the linker keep every method of every linked type, which grows the
+// binary by two thirds, and it removes comments, also those that Outlook needs.
+type template []node
+
+// A node is literal text, or a variable where name is set, or a loop where also body is set.
+type node struct {
+	literal string
+	name    string
+	ofItem  bool // {{.name}}, of the loop's item
+	escape  func(string) string
+	body    template
+}
+
+// values are what a template can show: by name, and in lists by name.
+type values struct {
+	vars  map[string]string
+	lists map[string][]map[string]string
+}
+
+// execute returns the document for the values. It fails for a name that they do not have and beyond maxOutput.
+func (t template) execute(v values) (string, error) {
+	var b strings.Builder
+	if err := t.write(&b, v, nil); err != nil {
+		return "", err
+	}
+	return b.String(), nil
+}
+
+func (t template) write(b *strings.Builder, v values, item map[string]string) error {
+	for _, n := range t {
+		switch {
+		case n.name == "":
+			b.WriteString(n.literal)
+		case n.body != nil:
+			list, ok := v.lists[n.name]
+			if !ok {
+				return fmt.Errorf("unknown list %q", n.name)
+			}
+			for _, item := range list {
+				if err := n.body.write(b, v, item); err != nil {
+					return err
+				}
+			}
+		default:
+			from := v.vars
+			if n.ofItem {
+				from = item
+			}
+			value, ok := from[n.name]
+			if !ok {
+				return fmt.Errorf("unknown variable %q", n.name)
+			}
+			b.WriteString(n.escape(value))
+		}
+		if b.Len() > maxOutput {
+			return fmt.Errorf("output exceeds %d bytes", maxOutput)
+		}
+	}
+	return nil
+}
+
+// parse reads a template. The error says what is wrong and in which line.
+func parse(src string) (template, error) {
+	if len(src) > maxTemplate {
+		return nil, fmt.Errorf("template exceeds %d bytes", maxTemplate)
+	}
+	if strings.TrimSpace(src) == "" {
+		return nil, errors.New("template is empty")
+	}
+	if !utf8.ValidString(src) {
+		return nil, errors.New("template is not valid UTF-8")
+	}
+	p := &parser{src: src}
+	err := p.text()
+	if err == nil && p.list != "" {
+		err = errors.New("range without end")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("template line %d: %w", 1+strings.Count(src[:p.pos], "\n"), err)
+	}
+	p.flush()
+	return p.nodes, nil
+}
+
+// A parser follows the states of an HTML tokenizer (https://html.spec.whatwg.org/#tokenization) as far as they decide
+// what a value may do at a place, and refuses where it would have to guess.
+type parser struct {
+	src   string
+	pos   int
+	done  int      // src[:done] is in nodes
+	nodes template // of the loop, inside of one
+	outer template // what stands before the loop
+	list  string   // the loop's list
+}
+
+func (p *parser) rest() string { return p.src[p.pos:] }
+
+// flush makes a node of the literal text up to the position.
+func (p *parser) flush() {
+	if p.done < p.pos {
+		p.nodes = append(p.nodes, node{literal: p.src[p.done:p.pos]})
+	}
+	p.done = p.pos
+}
+
+// skip moves behind the next occurrence of end, or fails.
+func (p *parser) skip(end string) error {
+	i := strings.Index(p.rest(), end)
+	if i < 0 {
+		return fmt.Errorf("%q is missing", end)
+	}
+	p.pos += i + len(end)
+	return nil
+}
+
+// text reads what stands between tags, to the end of the document.
+func (p *parser) text() error {
+	for {
+		i := strings.IndexAny(p.rest(), "<{")
+		if i < 0 {
+			p.pos = len(p.src)
+			return nil
+		}
+		p.pos += i
+		var err error
+		switch rest := p.rest(); {
+		case strings.HasPrefix(rest, "{{"):
+			err = p.action(html.EscapeString, true)
+		case strings.HasPrefix(rest, "<{{"), strings.HasPrefix(rest, "</{{"):
+			err = errors.New("variable in the name of a tag")
+		case strings.HasPrefix(rest, "<!--[if"):
+			err = p.skip("]>") // For Outlook markup follows, for all others it is a comment until "-->".
+		case strings.HasPrefix(rest, "<!--"):
+			p.pos += len("<!") // "<!-->" is a whole comment.
+			err = p.skip("-->")
+		case strings.HasPrefix(rest, "<!"), strings.HasPrefix(rest, "<?"):
+			err = p.skip(">")
+		case len(rest) > 1 && isLetter(rest[1]), len(rest) > 2 && rest[1] == '/' && isLetter(rest[2]):
+			err = p.tag()
+		default:
+			p.pos++
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// tag reads a tag, and the content of an element whose content is no markup.
+func (p *parser) tag() error {
+	p.pos++
+	from := p.pos
+	name := strings.ToLower(p.word(" \t\r\n\f/>"))
+	if name == "" {
+		p.pos++
+		p.word(" \t\r\n\f/>")
+	}
+	if strings.Contains(p.src[from:p.pos], "{{") {
+		return errors.New("variable in the name of a tag")
+	}
+	for {
+		p.space("/")
+		switch {
+		case p.rest() == "":
+			return errors.New("tag without end")
+		case p.rest()[0] == '>':
+			p.pos++
+			return p.content(name)
+		}
+		if err := p.attribute(); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *parser) content(name string) error {
+	switch name {
+	case "title", "textarea":
+		return p.until("</"+name, html.EscapeString)
+	case "script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext":
+		return p.until("</"+name, nil)
+	default:
+		return nil
+	}
+}
+
+// attribute reads an attribute and its value, if it has one.
+func (p *parser) attribute() error {
+	from := p.pos
+	p.pos++ // Even "=" can start a name.
+	p.word(" \t\r\n\f/>=")
+	name := strings.ToLower(p.src[from:p.pos])
+	if strings.Contains(name, "{{") {
+		return errors.New("variable outside of an attribute's value")
+	}
+	p.space("")
+	if !strings.HasPrefix(p.rest(), "=") {
+		return nil
+	}
+	p.pos++
+	p.space("")
+	rest := p.rest()
+	if rest != "" && (rest[0] == '"' || rest[0] == '\'') {
+		p.pos++
+		return p.value(name, rest[:1])
+	}
+	if strings.Contains(p.word(" \t\r\n\f>"), "{{") {
+		return fmt.Errorf("variable in the unquoted attribute %s", name)
+	}
+	return nil
+}
+
+// value reads an attribute's value up to the closing quote.
+func (p *parser) value(name, quote string) error {
+	from := p.pos
+	for {
+		i := strings.IndexAny(p.rest(), quote+"{")
+		if i < 0 {
+			return fmt.Errorf("attribute %s without closing quote", name)
+		}
+		p.pos += i
+		switch {
+		case p.rest()[:1] == quote:
+			p.pos++
+			return nil
+		case strings.HasPrefix(p.rest(), "{{"):
+			escape, err := attributeEscape(name, p.src[from:p.pos])
+			if err != nil {
+				return err
+			}
+			if err := p.action(escape, false); err != nil {
+				return err
+			}
+		default:
+			p.pos++
+		}
+	}
+}
+
+// until reads an element's content that is no markup, up to its end tag. Without escape it takes no variables.
+func (p *parser) until(end string, escape func(string) string) error {
+	for {
+		i := strings.IndexAny(p.rest(), "<{")
+		if i < 0 {
+			return fmt.Errorf("%s> is missing", end)
+		}
+		p.pos += i
+		rest := p.rest()
+		switch {
+		case len(rest) >= len(end) && strings.EqualFold(rest[:len(end)], end):
+			return nil
+		case !strings.HasPrefix(rest, "{{"):
+			p.pos++
+		case escape == nil:
+			return fmt.Errorf("variable before %s>", end)
+		default:
+			if err := p.action(escape, false); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// action reads what stands in double braces.
+func (p *parser) action(escape func(string) string, mayLoop bool) error {
+	p.flush()
+	i := strings.Index(p.rest(), "}}")
+	if i < 0 {
+		return errors.New("{{ without }}")
+	}
+	words := strings.Fields(p.rest()[len("{{"):i])
+	switch {
+	case len(words) == 1 && words[0] == "end" && mayLoop:
+		if p.list == "" {
+			return errors.New("end without range")
+		}
+		p.nodes = append(p.outer, node{name: p.list, body: slices.Clip(p.nodes)})
+		p.outer, p.list = nil, ""
+	case len(words) == 2 && words[0] == "range" && mayLoop && isName(words[1]):
+		if p.list != "" {
+			return errors.New("range inside of a range")
+		}
+		p.outer, p.nodes, p.list = p.nodes, template{}, words[1]
+	case len(words) == 1 && words[0] != "end" && isName(words[0]):
+		p.nodes = append(p.nodes, node{name: words[0], escape: escape})
+	case len(words) == 1 && words[0][0] == '.' && isName(words[0][1:]):
+		if p.list == "" {
+			return errors.New("variable of an item outside of range")
+		}
+		p.nodes = append(p.nodes, node{name: words[0][1:], ofItem: true, escape: escape})
+	default:
+		return errors.New("{{…}} holds no variable, range or end that may stand here")
+	}
+	p.pos += i + len("}}")
+	p.done = p.pos
+	return nil
+}
+
+// word moves to the next of the characters in stop, or to the end, and returns what it passed.
+func (p *parser) word(stop string) string {
+	rest := p.rest()
+	if i := strings.IndexAny(rest, stop); i >= 0 {
+		rest = rest[:i]
+	}
+	p.pos += len(rest)
+	return rest
+}
+
+// space moves behind white space and the characters in also.
+func (p *parser) space(also string) {
+	p.pos = len(p.src) - len(strings.TrimLeft(p.rest(), " \t\r\n\f"+also))
+}
+
+// attributeEscape returns how a value is escaped in an attribute, behind the text that stands before it in the value. The
+// error says that it may not stand there.
+func attributeEscape(name, before string) (func(string) string, error) {
+	switch name {
+	case "href", "src", "background":
+		return linkEscape(strings.ToLower(strings.TrimSpace(before)))
+	case "abbr", "alt", "class", "height", "id", "lang", "summary", "title", "value", "width":
+		return html.EscapeString, nil
+	}
+	if strings.HasPrefix(name, "aria-") {
+		return html.EscapeString, nil
+	}
+	return nil, fmt.Errorf("variable in the attribute %s", name)
+}
+
+func linkEscape(before string) (func(string) string, error) {
+	scheme, _, ok := strings.Cut(before, ":")
+	switch {
+	case before == "":
+		return wholeLink, nil
+	case ok && scheme == "mailto":
+		return func(s string) string { return strings.ReplaceAll(linkPart(s), "%40", "@") }, nil
+	case !ok, scheme == "https", scheme == "http", scheme == "tel", strings.ContainsAny(scheme, "{/?#"):
+		return linkPart, nil
+	default:
+		return nil, fmt.Errorf("variable in a link with the scheme %q", scheme)
+	}
+}
+
+// wholeLink keeps web links, and makes all else a link to nowhere.
+func wholeLink(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return "#"
+	}
+	return html.EscapeString(u.String())
+}
+
+// linkPart keeps the unreserved characters of RFC 3986, section 2.3, and percent-encodes all others.
+func linkPart(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+func isName(s string) bool {
+	return s != "" && isLetter(s[0]) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r > 'z' || !isLetter(byte(r)) && (r < '0' || r > '9')
+	})
+}
