@@ -99,6 +99,16 @@ type Receipt struct {
 	FailureReason string    `json:"failureReason,omitempty"`
 }
 
+// A Summary is what a list shows of an order.
+type Summary struct {
+	ID          string    `json:"id"`
+	Number      string    `json:"orderNumber"`
+	Status      Status    `json:"status"`
+	Total       Money     `json:"total"`
+	Currency    Currency  `json:"currency"`
+	DateCreated Timestamp `json:"dateCreated"`
+}
+
 // FormatNumber returns the order number of the n-th order of a tenant in a year: ORD-2025-00001. The count has at
 // least five digits.
 func FormatNumber(year int, n int64) string { return fmt.Sprintf("ORD-%04d-%05d", year, n) }

@@ -120,9 +120,14 @@ func explainTransition(from, to Status) string {
 	if len(next) == 0 {
 		return fmt.Sprintf("%s to %s (%s is final)", from, to, from)
 	}
-	names := make([]string, len(next))
-	for i, s := range next {
+	return fmt.Sprintf("%s to %s (allowed: %s)", from, to, JoinStatuses(next))
+}
+
+// JoinStatuses returns the statuses with commas between.
+func JoinStatuses(statuses []Status) string {
+	names := make([]string, len(statuses))
+	for i, s := range statuses {
 		names[i] = string(s)
 	}
-	return fmt.Sprintf("%s to %s (allowed: %s)", from, to, strings.Join(names, ", "))
+	return strings.Join(names, ", ")
 }

@@ -18,6 +18,12 @@ const MaxText = 256
 // It becomes part of keys and object names.
 func IsTenantID(s string) bool { return isName(s, "_.:-") }
 
+// IsEmail reports whether s is an e-mail address that requests and messages may carry.
+func IsEmail(s string) bool { return email(s) == "" }
+
+// IsText reports whether s may stand in a text field: at most MaxText characters, none of them a control character.
+func IsText(s string) bool { return utf8.ValidString(s) && clean(s) == "" }
+
 // isName reports whether s is 1 to 128 letters, digits and characters of others, starting with a letter or digit.
 func isName(s, others string) bool {
 	if s == "" || len(s) > 128 || !isAlphanumeric(s[0]) {
@@ -68,7 +74,7 @@ func (d *decoder) err() error {
 		}
 		for _, name := range slices.Sorted(maps.Keys(o.raw)) {
 			if !o.asked[name] {
-				o.complain(printable(name), "is not a known field")
+				o.complain(Printable(name), "is not a known field")
 			}
 		}
 	}
@@ -78,8 +84,9 @@ func (d *decoder) err() error {
 	return *d.bad
 }
 
-// printable returns a field name as a client may be shown it: shortened, and without what could disturb a log or a page.
-func printable(name string) string {
+// Printable returns the name of an unknown field as a client may be shown it: shortened, and without what could disturb a
+// log or a page.
+func Printable(name string) string {
 	const most = 64
 	clean := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -257,11 +264,7 @@ func orderNumber(s string) string {
 
 func knownStatus(s string) string {
 	if !Status(s).Known() {
-		names := make([]string, 0, len(Statuses()))
-		for _, known := range Statuses() {
-			names = append(names, string(known))
-		}
-		return "must be one of " + strings.Join(names, ", ")
+		return "must be one of " + JoinStatuses(Statuses())
 	}
 	return ""
 }
