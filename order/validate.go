@@ -192,14 +192,17 @@ func notEmpty(s string) string {
 	return ""
 }
 
-// clean is the rule for all text: control characters and the non-characters U+FFFE and U+FFFF belong into no name or
-// address, and break PDF and XML.
+// IsControl reports whether r is a control character or one of the non-characters U+FFFE and U+FFFF, which belong into
+// no name or address, and break PDF and XML.
+func IsControl(r rune) bool { return unicode.IsControl(r) || r == 0xFFFE || r == 0xFFFF }
+
+// clean is the rule for all text.
 func clean(s string) string {
 	if n := utf8.RuneCountInString(s); n > MaxText {
 		return fmt.Sprintf("must have at most %d characters, has %d", MaxText, n)
 	}
 	for _, r := range s {
-		if unicode.IsControl(r) || r == 0xFFFE || r == 0xFFFF {
+		if IsControl(r) {
 			return fmt.Sprintf("must not contain the control character %U", r)
 		}
 	}
