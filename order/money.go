@@ -162,7 +162,8 @@ func parseDecimal(s string, decimals int) (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("%q is not a decimal number", s)
 		}
-		mantissa, exponent = s[:i], e
+		// Exponents that no amount has all mean the same; cut, so that the sums below cannot wrap.
+		mantissa, exponent = s[:i], max(-2*maxLength, min(e, 2*maxLength))
 	}
 	mantissa, negative := strings.CutPrefix(mantissa, "-")
 	whole, fraction, hasPoint := strings.Cut(mantissa, ".")
