@@ -119,7 +119,7 @@ func (f *Function) Invoke(ctx context.Context, payload []byte, trace string) ([]
 	if trace == "" {
 		trace = NewTrace()
 	}
-	inv := &invocation{id: newID(), payload: payload, trace: trace, done: make(chan struct{})}
+	inv := &invocation{id: NewID(), payload: payload, trace: trace, done: make(chan struct{})}
 	f.mu.Lock()
 	switch {
 	case f.closed:
@@ -279,8 +279,8 @@ func NewTrace() string {
 	return fmt.Sprintf("Root=1-%08x-%x;Parent=%x;Sampled=0", time.Now().Unix(), id[:12], id[12:])
 }
 
-// newID returns a random UUID, the form of AWS request ids.
-func newID() string {
+// NewID returns a random UUID, the form of AWS request ids.
+func NewID() string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b) // never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
