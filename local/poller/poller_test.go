@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +20,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/local/emulator"
+	"github.com/bbws/order-lambda/local/lambdaapi"
 )
 
 const (
@@ -73,7 +74,7 @@ func (b batch) bodies() []string {
 func start(t *testing.T, visibility string, config Config, function invokerFunc, bodies ...string) (url string, batches chan batch) {
 	t.Helper()
 	is := is.New(t)
-	name := strings.ReplaceAll(t.Name(), "/", "-")
+	name := lambdaapi.NewID()
 	queue, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"VisibilityTimeout": visibility}})
 	is.NoErr(err)
 	for _, body := range bodies {
@@ -121,7 +122,7 @@ func TestEvent(t *testing.T) {
 	is.Equal(record.Body, "hello")
 	is.Equal(record.Md5OfBody, "5d41402abc4b2a76b9719d911017c592")
 	is.Equal(record.EventSource, "aws:sqs")
-	is.Equal(record.EventSourceARN, "arn:aws:sqs:eu-west-1:000000000000:TestEvent")
+	is.Equal(record.EventSourceARN, "arn:aws:sqs:eu-west-1:000000000000:"+path.Base(url))
 	is.Equal(record.AWSRegion, "eu-west-1")
 	is.Equal(record.Attributes["ApproximateReceiveCount"], "1")
 	is.True(record.Attributes["SentTimestamp"] != "")
