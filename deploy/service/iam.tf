@@ -11,11 +11,17 @@ locals {
   # Without it S3 answers 403 for an object that is not there, and a missing template looks like a forbidden one.
   tell_missing = { Sid = "TellMissingFromForbidden", Effect = "Allow", Action = "s3:ListBucket", Resource = local.templates }
 
+  # The attributes that a role may name, so that one that goes wrong can spoil what it owns and nothing else. (IAM cannot tell
+  # items apart by the sort part of their key.) A Go test holds the file to the requests that the store makes.
+  attributes = {
+    for role, names in jsondecode(file("${path.module}/../attributes.json")) : role => { "ForAllValues:StringEquals" = { "dynamodb:Attributes" = names } }
+  }
+
   # Both mail roles read the order and a template, keep the ledger of sent mail, and send as one address.
   mail_access = {
-    for directory in ["internal", "customer"] : directory => [
+    for role, directory in { order_internal_notifier = "internal", customer_order_confirmation = "customer" } : role => [
       { Sid = "ReadOrder", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
-      { Sid = "Ledger", Effect = "Allow", Action = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], Resource = local.table },
+      { Sid = "KeepLedger", Effect = "Allow", Action = "dynamodb:UpdateItem", Resource = local.table, Condition = local.attributes[role] },
       { Sid = "ReadTemplate", Effect = "Allow", Action = "s3:GetObject", Resource = "${local.templates}/${directory}/*" },
       local.tell_missing,
       {
@@ -28,51 +34,57 @@ locals {
     ]
   }
 
-  access = {
+  access = merge(local.mail_access, {
     create_order = [
-      # The counter, the receipt and the idempotency item; the receipt is taken back if the queue refuses the order.
-      { Sid = "Accept", Effect = "Allow", Action = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"], Resource = local.table },
+      # The counter, the idempotency item, and whether a repeated order is recorded already.
+      { Sid = "Read", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
+      # Counter, receipt and idempotency item, none of which has what makes an order.
+      { Sid = "Accept", Effect = "Allow", Action = ["dynamodb:PutItem", "dynamodb:UpdateItem"], Resource = local.table, Condition = local.attributes["create_order"] },
+      # The receipt of an order that the queue did not take.
+      { Sid = "Withdraw", Effect = "Allow", Action = "dynamodb:DeleteItem", Resource = local.table },
       { Sid = "Queue", Effect = "Allow", Action = "sqs:SendMessage", Resource = aws_sqs_queue.work[local.recorder].arn },
     ]
 
     get_order = [
-      { Sid = "ReadOrder", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
+      { Sid = "ReadOrderOrReceipt", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
       { Sid = "ReadAnyTenants", Effect = "Allow", Action = "dynamodb:Query", Resource = "${local.table}/index/OrderByIdIndex" },
       local.sign_invoice_links,
     ]
 
     list_orders = [
-      { Sid = "List", Effect = "Allow", Action = "dynamodb:Query", Resource = [local.table, "${local.table}/index/OrdersByDateIndex"] },
+      {
+        Sid      = "ListWithoutPersonalData" # only what a list shows: no address, no items
+        Effect   = "Allow"
+        Action   = "dynamodb:Query"
+        Resource = [local.table, "${local.table}/index/OrdersByDateIndex"]
+        Condition = merge(local.attributes["list_orders"], {
+          StringEqualsIfExists = { "dynamodb:Select" = "SPECIFIC_ATTRIBUTES" } # or all would be asked for by naming none
+        })
+      },
     ]
 
     update_order = [
-      { Sid = "ReadAndWriteBack", Effect = "Allow", Action = ["dynamodb:GetItem", "dynamodb:UpdateItem"], Resource = local.table },
+      { Sid = "ReadOrderOrReceipt", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
+      { Sid = "ChangeStatusAndPayment", Effect = "Allow", Action = "dynamodb:UpdateItem", Resource = local.table, Condition = local.attributes["update_order"] },
       local.sign_invoice_links,
     ]
 
     order_creator_record = [
-      # The order on condition of its absence, the receipt's state, and the counter for messages that came without a number.
-      { Sid = "Record", Effect = "Allow", Action = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], Resource = local.table },
+      { Sid = "ReadOrderReceiptAndCounter", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
+      { Sid = "Record", Effect = "Allow", Action = "dynamodb:PutItem", Resource = local.table }, # the whole order, on condition of its absence
+      # The receipt's state, and the number of a message that came without one.
+      { Sid = "NumberAndReceipt", Effect = "Allow", Action = "dynamodb:UpdateItem", Resource = local.table, Condition = local.attributes[local.recorder] },
       { Sid = "Publish", Effect = "Allow", Action = "sns:Publish", Resource = aws_sns_topic.events.arn },
     ]
 
     order_pdf_creator = [
       { Sid = "ReadOrder", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
-      {
-        Sid       = "WritePDFURL" # and no other attribute of any item
-        Effect    = "Allow"
-        Action    = "dynamodb:UpdateItem"
-        Resource  = local.table
-        Condition = { "ForAllValues:StringEquals" = { "dynamodb:Attributes" = ["PK", "SK", "pdfUrl"] } }
-      },
-      { Sid = "StoreInvoices", Effect = "Allow", Action = "s3:PutObject", Resource = "${local.orders}/*/orders/order_*.pdf" },
+      { Sid = "LinkInvoice", Effect = "Allow", Action = "dynamodb:UpdateItem", Resource = local.table, Condition = local.attributes["order_pdf_creator"] },
+      { Sid = "StoreInvoice", Effect = "Allow", Action = "s3:PutObject", Resource = "${local.orders}/*/orders/order_*.pdf" },
       { Sid = "ReadBranding", Effect = "Allow", Action = "s3:GetObject", Resource = "${local.templates}/branding/*" },
       local.tell_missing,
     ]
-
-    order_internal_notifier     = local.mail_access["internal"]
-    customer_order_confirmation = local.mail_access["customer"]
-  }
+  })
 
   # What Lambda does in the function's name to feed it, and the function's own backoff.
   consume = {

@@ -66,14 +66,18 @@ variable "tax_rate" {
   type        = string
   default     = "0.15"
   validation {
-    condition     = can(regex("^(0(\\.[0-9]{1,4})?|1(\\.0{1,4})?)$", var.tax_rate))
-    error_message = "The tax rate is decimal text from 0 to 1 with at most four decimals."
+    condition     = can(regex("^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$", var.tax_rate))
+    error_message = "The tax rate is decimal text from 0 to 1 with at most six decimals."
   }
 }
 
 variable "mail_from" {
-  description = "SES_FROM_ADDRESS: the sender of both mails. Its domain becomes an SES identity."
+  description = "SES_FROM_ADDRESS: the sender of both mails, without a display name. Its domain becomes an SES identity."
   type        = string
+  validation {
+    condition     = can(regex("^[^@ <>]+@[^@ <>]+$", var.mail_from))
+    error_message = "The sender is a bare address: the right to send is given to that very address."
+  }
 }
 
 variable "mail_internal" {
