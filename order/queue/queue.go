@@ -1,0 +1,161 @@
+// Package queue sends what the order service has to say: creation messages to SQS, events to SNS, and to SQS how long a
+// message that failed is to stay out of sight.
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/bbws/order-lambda/order"
+)
+
+// MaxVisibility is the longest time that SQS keeps a message invisible.
+const MaxVisibility = 12 * time.Hour
+
+// maxBatch is how many entries SQS takes in one call.
+const maxBatch = 10
+
+// A MessageSender is the part of the SQS client that a Sender needs.
+type MessageSender interface {
+	SendMessage(ctx context.Context, in *sqs.SendMessageInput, opts ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+}
+
+// A Sender sends creation messages to one queue. It is safe for concurrent use.
+type Sender struct {
+	client   MessageSender
+	queueURL string
+}
+
+// NewSender returns a sender to the queue.
+func NewSender(client MessageSender, queueURL string) *Sender {
+	return &Sender{client, queueURL}
+}
+
+// Send puts the message on the queue. The trace header has the form of X-Amzn-Trace-Id and links the consumer's trace to
+// the sender's; "" sends none. After an error the message may be on the queue all the same.
+func (s *Sender) Send(ctx context.Context, c order.Creation, traceHeader string) error {
+	in := &sqs.SendMessageInput{QueueUrl: &s.queueURL, MessageBody: text(c)}
+	if traceHeader != "" {
+		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {
+				DataType: aws.String("String"), StringValue: &traceHeader,
+			},
+		}
+	}
+	if _, err := s.client.SendMessage(ctx, in); err != nil {
+		return fmt.Errorf("send creation message: %w", err)
+	}
+	return nil
+}
+
+// An EventPublisher is the part of the SNS client that a Publisher needs.
+type EventPublisher interface {
+	Publish(ctx context.Context, in *sns.PublishInput, opts ...func(*sns.Options)) (*sns.PublishOutput, error)
+}
+
+// A Publisher publishes events to one topic. It is safe for concurrent use.
+type Publisher struct {
+	client   EventPublisher
+	topicARN string
+}
+
+// NewPublisher returns a publisher to the topic.
+func NewPublisher(client EventPublisher, topicARN string) *Publisher {
+	return &Publisher{client, topicARN}
+}
+
+// Publish hands the event to every subscriber of the topic. SNS passes the trace header on to the queues, from where it
+// reaches their consumers as it does from Send; "" passes on the invocation's own. After an error the event may have
+// reached the subscribers all the same.
+func (p *Publisher) Publish(ctx context.Context, e order.Event, traceHeader string) error {
+	var opts []func(*sns.Options)
+	if traceHeader != "" {
+		opts = append(opts, sns.WithAPIOptions(smithyhttp.SetHeaderValue("X-Amzn-Trace-Id", traceHeader)))
+	}
+	if _, err := p.client.Publish(ctx, &sns.PublishInput{TopicArn: &p.topicARN, Message: text(e)}, opts...); err != nil {
+		return fmt.Errorf("publish %s: %w", e.Type, err)
+	}
+	return nil
+}
+
+func text(message any) *string {
+	data, _ := json.Marshal(message) // Texts and times always have a JSON form.
+	return aws.String(string(data))
+}
+
+// A VisibilityChanger is the part of the SQS client that a Visibility needs.
+type VisibilityChanger interface {
+	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, opts ...func(*sqs.Options)) (
+		*sqs.ChangeMessageVisibilityBatchOutput, error)
+}
+
+// A Visibility changes when the messages of one queue are delivered again. It is safe for concurrent use.
+type Visibility struct {
+	client   VisibilityChanger
+	queueURL string
+}
+
+// NewVisibility returns a Visibility for the queue.
+func NewVisibility(client VisibilityChanger, queueURL string) *Visibility {
+	return &Visibility{client, queueURL}
+}
+
+// Change sets, by receipt handle, how long messages stay invisible from now on, in as few calls as SQS allows. The times
+// are rounded up to whole seconds and held between 0 and MaxVisibility. The error names, by the end of its handle, every
+// message for which it did not work; those keep the time that they had.
+func (v *Visibility) Change(ctx context.Context, timeouts map[string]time.Duration) error {
+	var errs []error
+	for handles := range slices.Chunk(slices.Sorted(maps.Keys(timeouts)), maxBatch) {
+		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &v.queueURL}
+		for i, handle := range handles {
+			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
+				Id:                aws.String(strconv.Itoa(i)),
+				ReceiptHandle:     &handle,
+				VisibilityTimeout: seconds(timeouts[handle]),
+			})
+		}
+		out, err := v.client.ChangeMessageVisibilityBatch(ctx, in)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("change visibility of %s: %w", names(handles), err))
+			continue
+		}
+		for _, f := range out.Failed {
+			name := aws.ToString(f.Id)
+			if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(handles) {
+				name = names(handles[i : i+1])
+			}
+			errs = append(errs, fmt.Errorf("change visibility of %s: %s: %s", name, aws.ToString(f.Code), aws.ToString(f.Message)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// names returns the ends of receipt handles: they are some hundred characters long, and random at the end.
+func names(handles []string) string {
+	const most = 12
+	short := make([]string, len(handles))
+	for i, h := range handles {
+		if short[i] = h; len(h) > most {
+			short[i] = "…" + h[len(h)-most:]
+		}
+	}
+	return strings.Join(short, ", ")
+}
+
+func seconds(d time.Duration) int32 {
+	d = max(0, min(d, MaxVisibility))
+	return int32((d + time.Second - 1) / time.Second) //nolint:gosec // At most 43 200.
+}
