@@ -107,7 +107,7 @@ func (g *gateway) answer(f *failure, request string) events.APIGatewayProxyRespo
 	body := map[string]any{"success": false, "code": "gateway_refused", "error": f.kind, "message": f.message, "requestId": request}
 	switch {
 	case f.status == http.StatusUnauthorized:
-		body["code"], body["error"], body["message"] = "unauthenticated", "Unauthorized", "A valid token is required"
+		body["code"], body["error"], body["message"] = "unauthenticated", "Unauthorized", "The request has no valid token."
 	case f.status >= 500:
 		body["code"] = "gateway_failed"
 	}
