@@ -57,15 +57,19 @@ deploy-test: ## check the Terraform and plan every environment, without an accou
 # --- contract -----------------------------------------------------------------------------------------------------
 
 PAGE := local/page
+PAGE_MODULES := $(PAGE)/node_modules/.package-lock.json
 
-$(PAGE)/node_modules/.package-lock.json: $(PAGE)/package-lock.json
-	@echo "Installing the page's renderer and the contract's validator (npm, about 45 MB)"
-	npm ci --prefix $(PAGE) --ignore-scripts --no-audit --no-fund --loglevel error
+setup: $(PAGE_MODULES)
+
+$(PAGE_MODULES): $(PAGE)/package-lock.json
+	@$(call need,npm,npm,Node and npm)
+	@echo "installing the page's renderer and the contract's validator (npm ci, about 45 MB)"
+	@npm --prefix $(PAGE) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: contract
-contract: $(PAGE)/node_modules/.package-lock.json ## validate roles/openapi.yaml
-	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+contract: $(PAGE_MODULES) ## validate roles/openapi.yaml
+	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 		$(PAGE)/node_modules/.bin/redocly lint --config $(PAGE)/redocly.yaml roles/openapi.yaml
 
 # --- invoice and mail ---------------------------------------------------------------------------------------------
