@@ -107,7 +107,7 @@ func customerText(o *order.Order, link string) string {
 	fmt.Fprintf(&b, "Dear %s,\n\nThank you for your order. This is what we have received:\n\nOrder %s\n%s\n",
 		addressee(o), clean(o.Number), o.DateCreated.Display())
 	for _, i := range o.Items {
-		fmt.Fprintf(&b, "\n%s\n    %s = %s\n", clean(i.ProductName), calculation(i), i.Subtotal.Display())
+		fmt.Fprintf(&b, "\n- %s\n  %s = %s\n", clean(i.ProductName), calculation(i), i.Subtotal.Display())
 	}
 	b.WriteString("\n")
 	for _, r := range append(totals(o), row{"Total", o.Total.Display()}) {

@@ -2,15 +2,25 @@ package notify_test
 
 import (
 	"context"
+	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	sestypes "github.com/aws/aws-sdk-go-v2/service/sesv2/types"
+	"github.com/aws/smithy-go"
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/notify"
@@ -18,8 +28,11 @@ import (
 	"github.com/bbws/order-lambda/order"
 )
 
+var update = flag.Bool("update", false, "write the golden files")
+
 // mailer keeps what it is given. fail may refuse it.
 type mailer struct {
+	mu   sync.Mutex
 	sent []*sesv2.SendEmailInput
 	fail func() error
 }
@@ -30,19 +43,22 @@ func (m *mailer) SendEmail(_ context.Context, in *sesv2.SendEmailInput, _ ...fun
 			return nil, err
 		}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.sent = append(m.sent, in)
 	return &sesv2.SendEmailOutput{MessageId: aws.String("ses-1")}, nil
 }
 
-// objects is a bucket. before, if set, is called with every read and may fail it.
+// objects is a bucket. before, if set, is called with every read and may fail it; cut breaks the body off.
 type objects struct {
 	data   map[string]string
-	reads  int
+	reads  atomic.Int32
 	before func(context.Context) error
+	cut    error
 }
 
 func (o *objects) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
-	o.reads++
+	o.reads.Add(1)
 	if o.before != nil {
 		if err := o.before(ctx); err != nil {
 			return nil, err
@@ -52,7 +68,11 @@ func (o *objects) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...fun
 	if !ok {
 		return nil, &types.NoSuchKey{Message: aws.String("no such key")}
 	}
-	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(body))}, nil
+	var r io.Reader = strings.NewReader(body)
+	if o.cut != nil {
+		r = io.MultiReader(strings.NewReader(body[:len(body)/2]), iotest.ErrReader(o.cut))
+	}
+	return &s3.GetObjectOutput{Body: io.NopCloser(r)}, nil
 }
 
 func defaults(t *testing.T) *objects {
@@ -117,13 +137,245 @@ func sample(t *testing.T) order.Order {
 	return o
 }
 
-func TestSend(t *testing.T) {
+// largest returns the sample with as many lines as an order can have.
+func largest(t *testing.T) order.Order {
+	t.Helper()
+	o := sample(t)
+	for len(o.Items) < order.MaxItems {
+		o.Items = append(o.Items, o.Items[0])
+	}
+	return o
+}
+
+func internal(m notify.Mailer, o notify.Objects) *notify.Sender {
+	return notify.NewInternal(m, o, settings(), time.Now)
+}
+
+func customerOf(m notify.Mailer, o notify.Objects) *notify.Sender {
+	return notify.NewCustomer(m, o, settings(), time.Now)
+}
+
+func TestSendInternal(t *testing.T) {
 	is := is.New(t)
 	m := &mailer{}
-	s := notify.NewCustomer(m, defaults(t), settings(), time.Now)
-	sent, err := s.Send(t.Context(), sample(t))
+	sent, err := internal(m, defaults(t)).Send(t.Context(), sample(t))
 	is.NoErr(err)
-	is.NoErr(sent.Fallback)
-	is.Equal(sent.MessageID, "ses-1")
-	is.Equal(len(m.sent), 1)
+	is.Equal(sent, notify.Sent{MessageID: "ses-1"}) // from the template
+	is.Equal(len(m.sent), 1)                        // one mail for the whole team
+	in := m.sent[0]
+	is.Equal(*in.FromEmailAddress, "Orders <orders@kimmyai.io>")
+	is.Equal(in.Destination.ToAddresses, []string{"team@kimmyai.io", "sales@kimmyai.io"})
+	is.Equal(in.ReplyToAddresses, []string{"support@kimmyai.io"})
+	is.Equal(*in.Content.Simple.Subject.Data, "New Order Received: ORD-2025-00042")
+	is.True(in.ConfigurationSetName == nil) // none unless set
+	for _, part := range []string{*in.Content.Simple.Body.Html.Data, *in.Content.Simple.Body.Text.Data} {
+		for _, want := range []string{
+			"ORD-2025-00042", "thandi@example.com", "R\u00a01\u00a0796,53", "30 December 2025",
+			"https://portal.kimmyai.io/orders/4b2c1f0e-5a1d-4c3b-9e8f-0123456789ab",
+		} {
+			is.True(strings.Contains(part, want)) // the order's facts are in both parts
+		}
+	}
+}
+
+func TestSendCustomer(t *testing.T) {
+	is := is.New(t)
+	m := &mailer{}
+	s := settings()
+	s.ConfigurationSet = "orders"
+	sent, err := notify.NewCustomer(m, defaults(t), s, time.Now).Send(t.Context(), sample(t))
+	is.NoErr(err)
+	is.Equal(sent, notify.Sent{MessageID: "ses-1"}) // from the template
+	in := m.sent[0]
+	is.Equal(in.Destination.ToAddresses, []string{"thandi@example.com"})
+	is.Equal(in.ReplyToAddresses, []string{"support@kimmyai.io"})
+	is.Equal(*in.ConfigurationSetName, "orders")
+	is.Equal(*in.Content.Simple.Subject.Data, "Order Confirmation: ORD-2025-00042")
+	for _, tag := range in.EmailTags {
+		is.True(isTag(*tag.Name) && isTag(*tag.Value)) // in the characters that SES allows
+	}
+	is.Equal(len(in.EmailTags), 2)
+}
+
+// isTag reports whether SES takes s as the name or the value of a message tag.
+func isTag(s string) bool {
+	return s != "" && len(s) <= 256 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.@") == ""
+}
+
+func TestSendFallsBack(t *testing.T) {
+	broken := errors.New("connection reset")
+	for _, tt := range []struct {
+		name     string
+		template string
+		before   func(context.Context) error
+		want     string
+	}{
+		{"unknown variable", "{{nothing}}", nil, `unknown variable "nothing"`},
+		{"wrong syntax", "{{range orderItems}}", nil, "range without end"},
+		{"endless recursion", `{{define "a"}}{{template "a"}}{{end}}`, nil, "template customer/order_confirmation.html: template line 1"},
+		{"empty", "", nil, "template is empty"},
+		{"huge", strings.Repeat("x", 10<<20), nil, "template exceeds 262144 bytes"},
+		{"huge output", "{{range orderItems}}" + strings.Repeat("x", 50<<10) + "{{end}}", nil, "output exceeds 1048576 bytes"},
+		{"missing", "", func(context.Context) error { return &types.NoSuchKey{} }, "NoSuchKey"},
+		{"unreadable", "", func(context.Context) error { return broken }, "connection reset"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			m := &mailer{}
+			o := defaults(t)
+			o.data["customer/order_confirmation.html"], o.before = tt.template, tt.before
+			sent, err := customerOf(m, o).Send(t.Context(), largest(t))
+			is.NoErr(err) // the mail goes out all the same
+			is.Equal(sent.MessageID, "ses-1")
+			is.True(sent.Fallback != nil)                             // and the reason is told
+			is.True(strings.Contains(sent.Fallback.Error(), tt.want)) // what is wrong
+			is.True(m.sent[0].Content.Simple.Body.Html == nil)        // no half-done HTML
+			text := *m.sent[0].Content.Simple.Body.Text.Data
+			is.True(strings.Contains(text, "- Domain name .co.za"))        // every line
+			is.True(strings.Contains(text, "Total: R\u00a01\u00a0796,53")) // and the total
+		})
+	}
+}
+
+func TestSendRefused(t *testing.T) {
+	const address = "thandi@example.com"
+	for _, tt := range []struct {
+		name      string
+		err       error
+		permanent bool
+	}{
+		{"malformed address", &sestypes.BadRequestException{Message: aws.String("Illegal address " + address)}, true},
+		{"content", &sestypes.MessageRejected{Message: aws.String("Email content contains a virus")}, true},
+		{"sender not verified", &sestypes.MessageRejected{Message: aws.String("Email address is not verified. The following identities failed the check: " + address)}, false},
+		{"domain not verified", &sestypes.MailFromDomainNotVerifiedException{}, false},
+		{"account suspended", &sestypes.AccountSuspendedException{}, false},
+		{"sending paused", &sestypes.SendingPausedException{}, false},
+		{"configuration set missing", &sestypes.NotFoundException{}, false},
+		{"throttled", &sestypes.TooManyRequestsException{}, false},
+		{"daily quota", &sestypes.LimitExceededException{}, false},
+		{"no permission", &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized on identity/" + address}, false},
+		{"timeout", context.DeadlineExceeded, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			m := &mailer{fail: func() error { return fmt.Errorf("operation error SESv2: %w", tt.err) }}
+			sent, err := customerOf(m, defaults(t)).Send(t.Context(), sample(t))
+			var permanent *order.Permanent
+			is.Equal(errors.As(err, &permanent), tt.permanent) // what trying again is good for
+			is.True(errors.Is(err, tt.err))                    // the cause is there
+			is.True(!strings.Contains(err.Error(), "@"))       // but no address, which would be logged
+			is.Equal(sent, notify.Sent{})
+		})
+	}
+}
+
+func TestSendRefusesAddress(t *testing.T) {
+	for _, address := range []string{
+		"", "thandi", "thandi@", "thandi@example.com, other@example.com", "Thandi <thandi@example.com>", "<thandi@example.com>",
+		"thandi@example.com\r\nBcc: other@example.com", "thandi@example.com\n", " thandi@example.com", "thandi@example.com (x)",
+		"thandi@exämple.com", "\"thandi nkosi\"@example.com", "group:thandi@example.com;",
+	} {
+		t.Run(address, func(t *testing.T) {
+			is := is.New(t)
+			m := &mailer{}
+			o := sample(t)
+			o.CustomerEmail = address
+			_, err := customerOf(m, defaults(t)).Send(t.Context(), o)
+			var permanent *order.Permanent
+			is.True(errors.As(err, &permanent))                                 // no second try makes it an address
+			is.Equal(err.Error(), "the customer's e-mail address is malformed") // without the address
+			is.Equal(len(m.sent), 0)                                            // nothing reached SES
+		})
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for _, tt := range []struct {
+		list string
+		want []string
+	}{
+		{"team@kimmyai.io", []string{"team@kimmyai.io"}},
+		{" a@kimmyai.io , b@kimmyai.io", []string{"a@kimmyai.io", "b@kimmyai.io"}},
+		{"Orders <a@kimmyai.io>", []string{`"Orders" <a@kimmyai.io>`}},
+		{`"Sales, South" <a@kimmyai.io>, b@kimmyai.io`, []string{`"Sales, South" <a@kimmyai.io>`, "b@kimmyai.io"}},
+		{"Bestellungen für Köln <a@kimmyai.io>", []string{"=?utf-8?q?Bestellungen_f=C3=BCr_K=C3=B6ln?= <a@kimmyai.io>"}},
+	} {
+		t.Run(tt.list, func(t *testing.T) {
+			is := is.New(t)
+			got, err := notify.Addresses(tt.list)
+			is.NoErr(err)
+			is.Equal(got, tt.want) // as a header takes them
+			again, err := notify.Addresses(strings.Join(got, ", "))
+			is.NoErr(err)
+			is.Equal(again, got) // stable
+		})
+	}
+	for _, list := range []string{"", " ", "team", "a@kimmyai.io b@kimmyai.io", "a@kimmyai.io\r\nBcc: b@kimmyai.io", "Orders <a@kimmyai.io", "a@"} {
+		t.Run("refuses "+list, func(t *testing.T) {
+			is := is.New(t)
+			_, err := notify.Addresses(list)
+			is.True(err != nil) // no list of addresses
+		})
+	}
+}
+
+func TestAddressee(t *testing.T) {
+	for _, tt := range []struct{ customer, billing, want string }{
+		{"Thandi Nkosi", "Someone Else", "Dear Thandi Nkosi,"},
+		{"", "Accounts Department", "Dear Accounts Department,"},
+		{" \u202e ", "", "Dear customer,"},
+	} {
+		t.Run(tt.want, func(t *testing.T) {
+			is := is.New(t)
+			o := sample(t)
+			o.CustomerName, o.BillingAddress.FullName = tt.customer, tt.billing
+			m, err := customer().Render(o, "{{customerName}}")
+			is.NoErr(err)
+			is.True(strings.HasPrefix(m.Text, tt.want)) // in the text
+			is.Equal("Dear "+m.HTML+",", tt.want)       // and in the template
+		})
+	}
+}
+
+func TestGolden(t *testing.T) {
+	senders := map[string]*notify.Sender{
+		"internal/order_notification": internal(nil, nil),
+		"customer/order_confirmation": customer(),
+	}
+	for name, s := range senders {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			m, err := s.Render(sample(t), defaultTemplate(t, name+".html"))
+			is.NoErr(err)
+			golden(t, filepath.Base(name)+".html", m.HTML)
+			golden(t, filepath.Base(name)+".txt", m.Text)
+		})
+	}
+}
+
+// golden compares got with a file of testdata, or writes it with -update.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (look at it, then go test ./notify -update):\n%s", path, got)
+	}
+}
+
+// Large mail providers cut a mail behind 102 KB and hide the rest, the total among it.
+func TestLargestOrderIsNotCut(t *testing.T) {
+	is := is.New(t)
+	m, err := customer().Render(largest(t), defaultTemplate(t, key))
+	is.NoErr(err)
+	is.Equal(strings.Count(m.HTML, "Website builder"), order.MaxItems-2) // every line is there
+	is.True(len(m.HTML) < 102_000)                                       // in bytes
 }

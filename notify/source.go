@@ -26,10 +26,11 @@ type source struct {
 	bucket, key string
 	now         func() time.Time
 
-	lock  chan struct{} // holds one token while the fields below are in use; a mutex that a context can leave
-	kept  template
-	err   error // why kept is nil, or older than five minutes
-	until time.Time
+	lock chan struct{} // holds one token while the fields below are in use; a mutex that a context can leave
+	kept template
+	err  error // why kept is nil, or older than five minutes
+	from time.Time
+	good time.Duration // how long, from then on, kept and err stand
 }
 
 func newSource(objects Objects, bucket, key string, now func() time.Time) *source {
@@ -46,7 +47,7 @@ func (s *source) get(ctx context.Context) (template, error) {
 		return nil, fmt.Errorf("wait for template: %w", ctx.Err())
 	}
 	now := s.now()
-	if now.Before(s.until) {
+	if age := now.Sub(s.from); 0 <= age && age < s.good {
 		return s.kept, s.err
 	}
 	t, err := s.read(ctx)
@@ -54,11 +55,11 @@ func (s *source) get(ctx context.Context) (template, error) {
 	var broken *brokenError
 	switch {
 	case err == nil, errors.As(err, &missing), errors.As(err, &broken):
-		s.kept, s.err, s.until = t, err, now.Add(keepTemplate)
+		s.kept, s.err, s.from, s.good = t, err, now, keepTemplate
 	case ctx.Err() != nil:
 		return s.kept, err // It says nothing about the template, so others shall try.
 	default:
-		s.err, s.until = err, now.Add(retryTemplate)
+		s.err, s.from, s.good = err, now, retryTemplate
 	}
 	return s.kept, s.err
 }

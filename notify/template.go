@@ -109,6 +109,11 @@ func parse(src string) (template, error) {
 	return p.nodes, nil
 }
 
+const (
+	space     = " \t\r\n\f"
+	afterName = space + "/>"
+)
+
 // A parser follows the states of an HTML tokenizer (https://html.spec.whatwg.org/#tokenization) as far as they decide
 // what a value may do at a place, and refuses where it would have to guess.
 type parser struct {
@@ -153,6 +158,8 @@ func (p *parser) text() error {
 		switch rest := p.rest(); {
 		case strings.HasPrefix(rest, "{{"):
 			err = p.action(html.EscapeString, true)
+		case rest[0] == '{':
+			p.pos++
 		case strings.HasPrefix(rest, "<{{"), strings.HasPrefix(rest, "</{{"):
 			err = errors.New("variable in the name of a tag")
 		case strings.HasPrefix(rest, "<!--[if"):
@@ -177,16 +184,16 @@ func (p *parser) text() error {
 func (p *parser) tag() error {
 	p.pos++
 	from := p.pos
-	name := strings.ToLower(p.word(" \t\r\n\f/>"))
+	name := strings.ToLower(p.word(afterName))
 	if name == "" {
 		p.pos++
-		p.word(" \t\r\n\f/>")
+		p.word(afterName)
 	}
 	if strings.Contains(p.src[from:p.pos], "{{") {
 		return errors.New("variable in the name of a tag")
 	}
 	for {
-		p.space("/")
+		p.skipSpace("/")
 		switch {
 		case p.rest() == "":
 			return errors.New("tag without end")
@@ -204,7 +211,7 @@ func (p *parser) content(name string) error {
 	switch name {
 	case "title", "textarea":
 		return p.until("</"+name, html.EscapeString)
-	case "script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext":
+	case "script", "style", "xmp", "iframe", "noembed", "noframes", "noscript", "plaintext":
 		return p.until("</"+name, nil)
 	default:
 		return nil
@@ -215,23 +222,23 @@ func (p *parser) content(name string) error {
 func (p *parser) attribute() error {
 	from := p.pos
 	p.pos++ // Even "=" can start a name.
-	p.word(" \t\r\n\f/>=")
+	p.word(afterName + "=")
 	name := strings.ToLower(p.src[from:p.pos])
 	if strings.Contains(name, "{{") {
 		return errors.New("variable outside of an attribute's value")
 	}
-	p.space("")
+	p.skipSpace("")
 	if !strings.HasPrefix(p.rest(), "=") {
 		return nil
 	}
 	p.pos++
-	p.space("")
+	p.skipSpace("")
 	rest := p.rest()
 	if rest != "" && (rest[0] == '"' || rest[0] == '\'') {
 		p.pos++
 		return p.value(name, rest[:1])
 	}
-	if strings.Contains(p.word(" \t\r\n\f>"), "{{") {
+	if strings.Contains(p.word(space+">"), "{{") {
 		return fmt.Errorf("variable in the unquoted attribute %s", name)
 	}
 	return nil
@@ -274,7 +281,7 @@ func (p *parser) until(end string, escape func(string) string) error {
 		p.pos += i
 		rest := p.rest()
 		switch {
-		case len(rest) >= len(end) && strings.EqualFold(rest[:len(end)], end):
+		case len(rest) > len(end) && strings.EqualFold(rest[:len(end)], end) && strings.IndexByte(afterName, rest[len(end)]) >= 0:
 			return nil
 		case !strings.HasPrefix(rest, "{{"):
 			p.pos++
@@ -334,8 +341,8 @@ func (p *parser) word(stop string) string {
 }
 
 // space moves behind white space and the characters in also.
-func (p *parser) space(also string) {
-	p.pos = len(p.src) - len(strings.TrimLeft(p.rest(), " \t\r\n\f"+also))
+func (p *parser) skipSpace(also string) {
+	p.pos = len(p.src) - len(strings.TrimLeft(p.rest(), space+also))
 }
 
 // attributeEscape returns how a value is escaped in an attribute, behind the text that stands before it in the value. The

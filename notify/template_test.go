@@ -1,0 +1,295 @@
+package notify_test
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+	"golang.org/x/net/html"
+
+	"github.com/bbws/order-lambda/notify"
+	"github.com/bbws/order-lambda/notify/templates"
+)
+
+func customer() *notify.Sender { return notify.NewCustomer(nil, nil, settings(), time.Now) }
+
+func TestTemplate(t *testing.T) {
+	for _, tt := range []struct{ name, template, want string }{
+		{"variable", "Order {{orderNumber}}!", "Order ORD-2025-00042!"},
+		{"spaces in braces", "{{ orderNumber\t}}", "ORD-2025-00042"},
+		{"single braces", "{x} {{orderNumber}} }} {", "{x} ORD-2025-00042 }} {"},
+		{
+			"loop", "<ul>{{range orderItems}}<li>{{.quantity}} {{.productName}}</li>{{end}}</ul>",
+			"<ul><li>1 Website builder, 12 months</li><li>2 Tom &amp; &lt;b&gt;Jerry&lt;/b&gt; mug</li><li>1 Domain name .co.za</li></ul>",
+		},
+		{"order in a loop", "{{range orderItems}}{{orderNumber}}.{{end}}", "ORD-2025-00042.ORD-2025-00042.ORD-2025-00042."},
+		{"two loops", "{{range orderItems}}{{.quantity}}{{end}}{{range orderTotals}}[{{.label}}]{{end}}", "121[Subtotal][Shipping][Tax (15%)]"},
+		{"empty loop", "a{{range orderItems}}{{end}}b", "ab"},
+		{
+			"every variable of an item",
+			"{{range orderItems}}{{.productName}}|{{.quantity}}|{{.unitPrice}}|{{.discount}}|{{.subtotal}}|{{.calculation}}\n{{end}}",
+			"Website builder, 12 months|1|R 1 188,00|R 118,80|R 1 069,20|1 × R 1 188,00 − R 118,80\n" +
+				"Tom &amp; &lt;b&gt;Jerry&lt;/b&gt; mug|2|R 149,50|R 0,00|R 299,00|2 × R 149,50\n" +
+				"Domain name .co.za|1|R 95,00|R 0,00|R 95,00|1 × R 95,00\n",
+		},
+		{
+			"every variable of the customer's mail",
+			"{{orderNumber}}|{{orderDate}}|{{orderStatus}}|{{customerName}}|{{customerEmail}}|{{itemCount}}|{{subtotal}}|{{shipping}}|" +
+				"{{tax}}|{{taxRate}}|{{total}}|{{orderTotal}}|{{trackingUrl}}",
+			"ORD-2025-00042|30 December 2025|Pending|Thandi Nkosi|thandi@example.com|3|R 1 463,20|R 99,00|" +
+				"R 234,33|15%|R 1 796,53|R 1 796,53|https://portal.kimmyai.io/orders/4b2c1f0e-5a1d-4c3b-9e8f-0123456789ab",
+		},
+		{"attribute", `<td title="{x} {{orderNumber}}" aria-label='{{taxRate}}'>`, `<td title="{x} ORD-2025-00042" aria-label='15%'>`},
+		{"link", `<a href="{{trackingUrl}}?n={{customerName}}">`, `<a href="https://portal.kimmyai.io/orders/4b2c1f0e-5a1d-4c3b-9e8f-0123456789ab?n=Thandi%20Nkosi">`},
+		{"link that is no link", `<a href=" {{customerName}} ">`, `<a href=" # ">`},
+		{"part of a link", `<a href="https://x.example/{{customerEmail}}">`, `<a href="https://x.example/thandi%40example.com">`},
+		{"relative link", `<a href="/orders/{{orderNumber}}">`, `<a href="/orders/ORD-2025-00042">`},
+		{"mailto", `<a href="mailto:{{customerEmail}}">`, `<a href="mailto:thandi@example.com">`},
+		{"colon behind the path", `<a href="/a:{{orderNumber}}">`, `<a href="/a:ORD-2025-00042">`},
+		{"title", "<title>{{orderNumber}} < 3</title>{{itemCount}}", "<title>ORD-2025-00042 < 3</title>3"},
+		{"no end tag", "<title></titles>{{itemCount}}</title>", "<title></titles>3</title>"},
+		{"style is copied", "<style>a{b:c}</style >{{itemCount}}", "<style>a{b:c}</style >3"},
+		{"comment is copied", "<!-- {{nothing}} -->{{itemCount}}<!-->{{itemCount}}", "<!-- {{nothing}} -->3<!-->3"},
+		{
+			"Outlook's comments", `<!--[if mso]><a href="{{trackingUrl}}">{{itemCount}}<![endif]--><!--[if !mso]><!-->{{itemCount}}<!--<![endif]-->`,
+			`<!--[if mso]><a href="https://portal.kimmyai.io/orders/4b2c1f0e-5a1d-4c3b-9e8f-0123456789ab">3<![endif]--><!--[if !mso]><!-->3<!--<![endif]-->`,
+		},
+		{"odd markup", "<!DOCTYPE html><?xml?><br/>a < b & 1<2 <a b c=d e = 'f' =g></A x><>{{itemCount}}", "<!DOCTYPE html><?xml?><br/>a < b & 1<2 <a b c=d e = 'f' =g></A x><>3"},
+		{"byte order mark", "\ufeff{{itemCount}}", "\ufeff3"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			m, err := customer().Render(sample(t), tt.template)
+			is.NoErr(err)
+			is.Equal(strings.ReplaceAll(m.HTML, "\u00a0", " "), tt.want) // rendered
+		})
+	}
+}
+
+func TestTemplateRefused(t *testing.T) {
+	for _, tt := range []struct{ name, template, want string }{
+		{"empty", " \n", "template is empty"},
+		{"not UTF-8", "\xff\xfe<", "not valid UTF-8"},
+		{"too large", strings.Repeat("x", 256<<10+1), "template exceeds 262144 bytes"},
+		{"unknown variable", "{{nothing}}", `unknown variable "nothing"`},
+		{"variable of the other mail", "{{orderDetailsUrl}}", `unknown variable "orderDetailsUrl"`},
+		{"unknown variable of an item", "{{range orderItems}}{{.nothing}}{{end}}", `unknown variable "nothing"`},
+		{"unknown list", "{{range nothing}}{{end}}", `unknown list "nothing"`},
+		{"list as variable", "{{orderItems}}", `unknown variable "orderItems"`},
+		{"no closing braces", "a\nb {{orderNumber", "template line 2: {{ without }}"},
+		{"nothing in braces", "{{}}", "holds no variable"},
+		{"two words", "{{orderNumber orderDate}}", "holds no variable"},
+		{"other language", "{{if total}}{{end}}", "holds no variable"},
+		{"pipeline", "{{orderNumber | html}}", "holds no variable"},
+		{"endless recursion", `{{define "a"}}{{template "a"}}{{end}}`, "holds no variable"},
+		{"name beyond ASCII", "{{größe}}", "holds no variable"},
+		{"item outside of a loop", "{{.productName}}", "outside of range"},
+		{"lone dot", "{{range orderItems}}{{.}}{{end}}", "holds no variable"},
+		{"end without range", "{{end}}", "end without range"},
+		{"range without end", "{{range orderItems}}", "range without end"},
+		{"nested range", "{{range orderItems}}{{range orderItems}}{{end}}{{end}}", "range inside of a range"},
+		{"range in an attribute", `<a title="{{range orderItems}}">`, "holds no variable"},
+		{"end in an attribute", `{{range orderItems}}<a title="{{end}}">`, "holds no variable"},
+		{"range in a title", `<title>{{range orderItems}}x{{end}}</title>`, "holds no variable"},
+		{"script", "<script>var x = '{{orderNumber}}'</script>", "variable before </script>"},
+		{"style", "<style>a { color: {{orderNumber}} }</style>", "variable before </style>"},
+		{"no end of a style", "<style></styles>{{orderNumber}}</style>", "variable before </style>"},
+		{"style attribute", `<a style="{{orderNumber}}">`, "variable in the attribute style"},
+		{"event handler", `<a onclick="f('{{orderNumber}}')">`, "variable in the attribute onclick"},
+		{"unquoted attribute", "<a title={{orderNumber}}>", "unquoted attribute title"},
+		{"attribute's name", "<a {{orderNumber}}>", "outside of an attribute's value"},
+		{"end of an attribute's name", "<a b{{orderNumber}}='x'>", "outside of an attribute's value"},
+		{"tag", "<{{orderNumber}}>", "name of a tag"},
+		{"end of a tag's name", "<b{{orderNumber}}>", "name of a tag"},
+		{"closing tag", "</{{orderNumber}}>", "name of a tag"},
+		{"end of a closing tag's name", "</b{{orderNumber}}>", "name of a tag"},
+		{"script link", `<a href="javascript:f({{orderNumber}})">`, `link with the scheme "javascript"`},
+		{"data link", `<img src="data:image/png;base64,{{orderNumber}}">`, `link with the scheme "data"`},
+		{"unclosed tag", "<a ", "tag without end"},
+		{"unclosed value", "<a title='x>", "attribute title without closing quote"},
+		{"unclosed title", "<title>x", "</title> is missing"},
+		{"unclosed comment", "<!-- x", `"-->" is missing`},
+		{"unclosed conditional comment", "<!--[if mso", `"]>" is missing`},
+		{"unclosed declaration", "<!DOCTYPE", `">" is missing`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			m, err := customer().Render(sample(t), tt.template)
+			is.True(err != nil)                             // refused
+			is.True(strings.Contains(err.Error(), tt.want)) // says why
+			is.Equal(m.HTML, "")                            // nothing half-done
+			is.True(strings.Contains(m.Text, "R"))          // the built-in text is there
+		})
+	}
+}
+
+func TestTemplateOutputIsBounded(t *testing.T) {
+	is := is.New(t)
+	_, err := customer().Render(largest(t), "{{range orderItems}}"+strings.Repeat("x", 200<<10)+"{{end}}") // 40 MB
+	is.True(err != nil)
+	is.Equal(err.Error(), "output exceeds 1048576 bytes")
+}
+
+// hostile are values that try to be more than text.
+var hostile = []string{
+	"<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "' onmouseover='alert(1)", "--><script>alert(1)</script><!--",
+	"javascript:alert(1)", "java\tscript:alert(1)", "data:text/html,<script>", "//evil.example", "https://evil.example/\"onclick=",
+	"</title></style></textarea><script>", "<![endif]-->", "]]>", "&lt;script&gt;", "&#x3c;script>", "`${x}`", "\\u003cscript",
+	"{{orderNumber}}", "{{range orderItems}}", "}}", "\r\nBcc: evil@example.com", "a\x00b", "\u202egnp.exe", "\ufffe", "\xff\xfe<", "=cmd|' /C calc'!A0", "",
+}
+
+// everywhere has a variable that takes the name in every place that takes one.
+const everywhere = `<!DOCTYPE html><title>{{customerName}}</title><p title="{{customerName}}" id='{{customerName}}'>{{customerName}}</p>` +
+	`<a href="{{customerName}}">x</a><a href='https://x.example/{{customerName}}?q={{customerName}}#{{customerName}}'>x</a>` +
+	`<a href="{{customerName}}{{customerName}}">x</a><a href="mailto:{{customerName}}">x</a><img src="{{customerName}}" alt="{{customerName}}">` +
+	`<!--[if mso]><b title="{{customerName}}">{{customerName}}</b><![endif]--><!-- a --><textarea>{{customerName}}</textarea>` +
+	`{{range orderItems}}<i>{{.productName}}</i>{{end}}<b>end</b>`
+
+func TestHostileValues(t *testing.T) {
+	for _, value := range hostile {
+		t.Run(value, func(t *testing.T) {
+			for name, template := range map[string]string{
+				"everywhere": everywhere,
+				"internal":   defaultTemplate(t, "internal/order_notification.html"),
+				"customer":   defaultTemplate(t, "customer/order_confirmation.html"),
+			} {
+				t.Run(name, func(t *testing.T) { checkInert(t, template, value) })
+			}
+		})
+	}
+}
+
+// checkInert renders the template with the value wherever a customer or a shop can put one, and fails the test unless the
+// document has the same tags, attributes, styles and scripts as with a harmless value, and leads nowhere new.
+func checkInert(t *testing.T, template, value string) {
+	t.Helper()
+	render := func(value string) (notify.Message, error) {
+		o := sample(t)
+		o.CustomerName, o.CustomerEmail, o.Number = value, value, value
+		for i := range o.Items {
+			o.Items[i].ProductName = value
+		}
+		s := settings()
+		if strings.Contains(template, "orderDetailsUrl") {
+			return notify.NewInternal(nil, nil, s, time.Now).Render(o, template)
+		}
+		return notify.NewCustomer(nil, nil, s, time.Now).Render(o, template)
+	}
+	harmless, err := render("x")
+	if err != nil {
+		return // Refused, whatever the values are.
+	}
+	m, err := render(value)
+	if err != nil {
+		if strings.Contains(err.Error(), "output exceeds") {
+			return
+		}
+		t.Fatalf("template accepted for one value and refused for %q: %v", value, err)
+	}
+	if got, want := skeleton(m.HTML), skeleton(harmless.HTML); !slices.Equal(got, want) {
+		t.Errorf("the value %q changes the document:\n%s\ninstead of\n%s", value, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if strings.ContainsAny(m.Subject, "\r\n\x00") {
+		t.Errorf("line break in the subject %q", m.Subject)
+	}
+	if strings.ContainsAny(m.Text, "\r\x00\u202e") || strings.Count(m.Text, "\n") != strings.Count(harmless.Text, "\n") {
+		t.Errorf("control character or new line in the text %q", m.Text)
+	}
+}
+
+// skeleton returns what a document is made of, without its text.
+func skeleton(document string) []string {
+	var s []string
+	z := html.NewTokenizer(strings.NewReader(document))
+	raw := ""
+	for {
+		kind := z.Next()
+		if kind == html.ErrorToken {
+			return s
+		}
+		comment := string(z.Raw()) // Token unescapes a comment, which no reader of mail does.
+		token := z.Token()
+		switch kind {
+		case html.TextToken:
+			if raw == "script" || raw == "style" {
+				s = append(s, raw+" "+token.Data)
+			}
+		case html.CommentToken:
+			s = append(s, "comment")
+			if _, markup, ok := strings.Cut(comment, "]>"); ok { // What Outlook reads.
+				s = append(s, skeleton(markup)...)
+			}
+		case html.StartTagToken, html.SelfClosingTagToken:
+			raw = token.Data
+			line := "<" + token.Data
+			for _, a := range token.Attr {
+				line += " " + a.Key
+				switch a.Key {
+				case "href", "src", "background":
+					line += "=" + where(a.Val)
+				case "style":
+					line += "=" + a.Val
+				default:
+					if strings.HasPrefix(a.Key, "on") {
+						line += "=" + a.Val
+					}
+				}
+			}
+			s = append(s, line)
+		case html.EndTagToken:
+			raw = ""
+			s = append(s, "</"+token.Data)
+		default:
+			s = append(s, fmt.Sprint(kind))
+		}
+	}
+}
+
+// where returns what of a link decides whom it reaches: a web address stands for itself.
+func where(link string) string {
+	u, err := url.Parse(strings.TrimSpace(link))
+	switch {
+	case err != nil:
+		return "unreadable"
+	case u.Scheme == "https", u.Scheme == "http", link == "#", u.Scheme == "" && u.Host == "":
+		return "web"
+	default:
+		return u.Scheme + "://" + u.Host
+	}
+}
+
+func defaultTemplate(t testing.TB, key string) string {
+	t.Helper()
+	b, err := templates.FS.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func FuzzTemplate(f *testing.F) {
+	for _, template := range strings.SplitAfter(everywhere, ">") { // Small seeds, so that the fuzzer is quick.
+		for _, value := range []string{"<script>", `" onclick="x`, "javascript:x", "-->"} {
+			f.Add(template, value)
+		}
+	}
+	for _, template := range []string{
+		"<style>a</style b>{{orderNumber}}", "<script>a</scripting>{{orderNumber}}</script>", "<noscript><a title=\"</noscript>{{orderNumber}}\">",
+		"<!--[if mso]>{{orderNumber}}<![endif]-->", "<!-- --!>{{orderNumber}}-->", "<svg><![CDATA[<a title=\"]]>{{orderNumber}}",
+		"{{range orderItems}}<i title='{{.productName}}'>{{.subtotal}}</i>{{end}}", "<a\u00a0href={{orderNumber}}>", "<a/href='{{customerName}}'/>",
+	} {
+		f.Add(template, "' x=\"<b>")
+	}
+	f.Fuzz(func(t *testing.T, template, value string) { checkInert(t, template, value) })
+}
+
+func FuzzValue(f *testing.F) {
+	for _, value := range hostile {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) { checkInert(t, everywhere, value) })
+}
