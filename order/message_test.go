@@ -3,6 +3,7 @@ package order_test
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,7 @@ import (
 
 func read(t testing.TB, name string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", name))
+	data, err := fs.ReadFile(os.DirFS("testdata"), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func with(t testing.TB, name, path string, value any) []byte {
 	if parent, child, nested := strings.Cut(path, "."); nested {
 		at, field = doc[parent].(map[string]any), child
 	}
-	if at[field] = value; value == (any)(absent{}) {
+	if at[field] = value; value == any(absent{}) {
 		delete(at, field)
 	}
 	data, err := json.Marshal(doc)

@@ -228,7 +228,7 @@ func mulDiv(a, b, c int64) (int64, error) {
 
 func magnitude(n int64) uint64 {
 	if n < 0 {
-		return uint64(-n) //nolint:gosec // n is negative.
+		return uint64(-n)
 	}
 	return uint64(n)
 }

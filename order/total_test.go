@@ -46,12 +46,16 @@ func TestNewTotals(t *testing.T) {
 			[]order.CartItem{line(t, 1, "250", "0")}, "0", "0.15", []string{"250.00"}, "250.00", "37.50", "287.50",
 		},
 		"shipping is taxed": {
-			[]order.CartItem{line(t, 2, "99.99", "10"), line(t, 1, "120", "0")}, "50.50", "0.15",
-			[]string{"189.98", "120.00"}, "309.98", "54.07", "414.55", // 0.15 × 360.48 = 54.072
+			[]order.CartItem{line(t, 2, "99.99", "10"), line(t, 1, "120", "0")},
+			"50.50", "0.15",
+			[]string{"189.98", "120.00"},
+			"309.98", "54.07", "414.55", // 0.15 × 360.48 = 54.072
 		},
 		"the tax is rounded once, half away from zero": {
-			[]order.CartItem{line(t, 1, "0.10", "0"), line(t, 1, "0.10", "0"), line(t, 1, "0.10", "0")}, "0", "0.15",
-			[]string{"0.10", "0.10", "0.10"}, "0.30", "0.05", "0.35", // 0.045; line by line it would be 0.06
+			[]order.CartItem{line(t, 1, "0.10", "0"), line(t, 1, "0.10", "0"), line(t, 1, "0.10", "0")},
+			"0", "0.15",
+			[]string{"0.10", "0.10", "0.10"},
+			"0.30", "0.05", "0.35", // 0.045; line by line it would be 0.06
 		},
 		"a discount is on the line, not on the piece": {
 			[]order.CartItem{line(t, 3, "10", "5")}, "0", "0", []string{"25.00"}, "25.00", "0.00", "25.00",
@@ -66,7 +70,9 @@ func TestNewTotals(t *testing.T) {
 			[]order.CartItem{line(t, 9_999, "0", "0")}, "9.99", "0.15", []string{"0.00"}, "0.00", "1.50", "11.49",
 		},
 		"the largest amounts": {
-			[]order.CartItem{line(t, 9_999, "1000100010", "0.00")}, "0", "0", []string{"9999999999990.00"},
+			[]order.CartItem{line(t, 9_999, "1000100010", "0.00")},
+			"0", "0",
+			[]string{"9999999999990.00"},
 			"9999999999990.00", "0.00", "9999999999990.00",
 		},
 	}

@@ -26,12 +26,7 @@ func IsText(s string) bool { return utf8.ValidString(s) && clean(s) == "" }
 
 // isName reports whether s is 1 to 128 letters, digits and characters of others, starting with a letter or digit.
 func isName(s, others string) bool {
-	if s == "" || len(s) > 128 || !isAlphanumeric(s[0]) {
-		return false
-	}
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return r > unicode.MaxASCII || !isAlphanumeric(byte(r)) && !strings.ContainsRune(others, r)
-	})
+	return s != "" && len(s) <= 128 && isAlphanumeric(s[0]) && onlyOf(s, others, isAlphanumeric)
 }
 
 func isAlphanumeric(c byte) bool {
