@@ -2,6 +2,7 @@ package order
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -18,7 +19,7 @@ func NewTimestamp(t time.Time) Timestamp { return Timestamp{t.UTC().Truncate(tim
 // ParseTimestamp reads an RFC 3339 time with any offset and precision. What is finer than a microsecond is cut off.
 func ParseTimestamp(s string) (Timestamp, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
+	if err != nil || lax(s) {
 		return Timestamp{}, fmt.Errorf("%q is not an RFC 3339 time", s)
 	}
 	ts := NewTimestamp(t)
@@ -26,6 +27,14 @@ func ParseTimestamp(s string) (Timestamp, error) {
 		return Timestamp{}, fmt.Errorf("%q is out of range", s)
 	}
 	return ts, nil
+}
+
+// lax reports whether a text that time.Parse takes for an RFC 3339 time is none: with an hour of one digit, a comma for the
+// point, or an offset beyond 23:59 (https://go.dev/issue/54580).
+func lax(s string) bool {
+	offset := s[len(s)-len("00:00"):]
+	return s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") ||
+		s[len(s)-1] != 'Z' && (offset[:2] > "23" || offset[3:] > "59")
 }
 
 // Time returns the moment in UTC.
