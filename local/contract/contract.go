@@ -148,9 +148,10 @@ func (c *Contract) CheckResponse(r *http.Request, resp *http.Response) error {
 	}); err != nil {
 		return fmt.Errorf("%d %.1000s: %w", resp.StatusCode, body, err)
 	}
-	documented := in.Route.Operation.Responses.Status(resp.StatusCode).Value.Headers
+	documented := slices.Collect(maps.Keys(in.Route.Operation.Responses.Status(resp.StatusCode).Value.Headers))
 	for name := range resp.Header {
-		if documented[name] == nil && !fromTheEdge(name) {
+		same := func(other string) bool { return strings.EqualFold(name, other) }
+		if !slices.ContainsFunc(documented, same) && !fromTheEdge(name) {
 			return fmt.Errorf("%d: header %s is not documented", resp.StatusCode, name)
 		}
 	}
@@ -209,12 +210,20 @@ func (c *Contract) request(r *http.Request) (*openapi3filter.RequestValidationIn
 func inQuery(p *openapi3.ParameterRef) bool { return p.Value.In == openapi3.ParameterInQuery }
 
 func options() *openapi3filter.Options {
-	return &openapi3filter.Options{
+	o := &openapi3filter.Options{
 		AuthenticationFunc:    openapi3filter.NoopAuthenticationFunc,
 		IncludeResponseStatus: true,
 		MultiError:            true,
 		SkipSettingDefaults:   true,
 	}
+	o.WithCustomSchemaErrorFunc(func(err *openapi3.SchemaError) string {
+		said := "/" + strings.Join(err.JSONPointer(), "/") + ": " + err.Reason
+		if err.Origin != nil {
+			said += ": " + err.Origin.Error()
+		}
+		return said
+	})
+	return o
 }
 
 // peek reads a body and puts it back.
