@@ -42,6 +42,16 @@ $(DYNAMODB_CLASS): $(EMULATOR)/DynamoDB.java $(EMULATOR_MODULES)
 	@$(call need,javac,default-jdk-headless,a JDK 17 or newer)
 	@javac --release 17 -d $(@D) -cp "$(DYNAMODB_JARS)/DynamoDBLocal.jar:$(DYNAMODB_JARS)/DynamoDBLocal_lib/*" $<
 
+.PHONY: run demo token
+run: setup ## start the whole service on this machine, place a first order, stay up (PORT=8080)
+	@go build -o bin/local ./local && exec bin/local run -port $(or $(PORT),8080)
+
+demo: setup ## the same on free ports, then exit: 0 only if the order got through all eight roles
+	@go build -o bin/local ./local && exec bin/local demo
+
+token: ## print a token for the API (TENANT=tenant-1 EMAIL=… ADMIN=1)
+	@go run ./local token $(if $(TENANT),-tenant $(TENANT)) $(if $(EMAIL),-email $(EMAIL)) $(if $(ADMIN),-admin)
+
 # --- image --------------------------------------------------------------------------------------------------------
 
 # --- deploy -------------------------------------------------------------------------------------------------------
@@ -73,11 +83,6 @@ contract: $(PAGE_MODULES) ## validate roles/openapi.yaml
 		$(PAGE)/node_modules/.bin/redocly lint --config $(PAGE)/redocly.yaml roles/openapi.yaml
 
 # --- invoice and mail ---------------------------------------------------------------------------------------------
-
-.PHONY: preview
-preview: ## render sample orders into out/preview: PDF, PNG, HTML and an index page
-	@$(call need,pdftoppm,poppler-utils,poppler-utils)
-	@go run ./local/preview out/preview
 
 # --- faults -------------------------------------------------------------------------------------------------------
 

@@ -121,7 +121,10 @@ func (o *Order) addUp() error {
 	if err != nil {
 		return fmt.Errorf("shipping: %w", err)
 	}
-	tax := taxable.At(o.TaxRate)
+	tax, err := taxable.At(o.TaxRate)
+	if err != nil {
+		return fmt.Errorf("tax: %w", err)
+	}
 	total, err := taxable.Add(tax)
 	if err != nil {
 		return fmt.Errorf("total: %w", err)

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,6 +119,7 @@ func Environ(db *DynamoDB, aws *AWS) []string {
 		"AWS_ACCESS_KEY_ID=" + AccessKey,
 		"AWS_SECRET_ACCESS_KEY=" + AccessKey,
 		"AWS_EC2_METADATA_DISABLED=true",
+		"AWS_RESPONSE_CHECKSUM_VALIDATION=when_required", // the S3 emulator gives none, which the SDK logs
 	}
 	if db != nil {
 		env = append(env, "AWS_ENDPOINT_URL_DYNAMODB="+db.endpoint)
@@ -132,26 +132,35 @@ func Environ(db *DynamoDB, aws *AWS) []string {
 
 func endpoint(port int) string { return "http://127.0.0.1:" + strconv.Itoa(port) }
 
-// find returns the directory of this package, which the tests of every package reach from their own.
-func find() (string, error) {
+// Root returns the repository's directory, which programs and tests of every package reach from their own.
+func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	for {
-		here := filepath.Join(dir, "local", "emulator")
-		if _, err := os.Stat(filepath.Join(here, "package-lock.json")); err == nil {
-			if _, err := os.Stat(filepath.Join(here, "node_modules", ".java", "DynamoDB.class")); errors.Is(err, fs.ErrNotExist) {
-				return "", errors.New("the emulators are not installed: run `make setup`")
-			}
-			return here, nil
+		if _, err := os.Stat(filepath.Join(dir, "local", "emulator", "package-lock.json")); err == nil {
+			return dir, nil
 		}
-		if parent := filepath.Dir(dir); parent != dir {
-			dir = parent
-			continue
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("the emulators are found from inside the repository only")
 		}
-		return "", errors.New("the emulators are found from inside the repository only")
+		dir = parent
 	}
+}
+
+// find returns the directory of this package.
+func find() (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, "local", "emulator")
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", ".java", "DynamoDB.class")); err != nil {
+		return "", errors.New("the emulators are not installed: run `make setup`")
+	}
+	return dir, nil
 }
 
 // findNode returns the Node that was installed beside the emulators, else the one on the PATH if it is new enough.

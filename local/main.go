@@ -1,0 +1,127 @@
+// Local runs the order service on this machine.
+//
+//	local run     starts everything, places a first order, shows what happens to it, and stays up
+//	local demo    does the same and exits: 0 only if all of it happened
+//	local token   prints a token for the API
+//
+// `make run`, `make demo` and `make token` call it after installing what it needs.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/bbws/order-lambda/local/emulator"
+	"github.com/bbws/order-lambda/local/gateway"
+	"github.com/bbws/order-lambda/local/stack"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "local:", err)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	command := ""
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet("local "+command, flag.ContinueOnError)
+	switch command {
+	case "run", "demo":
+		port := flags.String("port", map[string]string{"run": "8080", "demo": "0"}[command], "port of the API on 127.0.0.1, 0 for any free one")
+		windows := flags.Bool("windows", false, "wait for fuller batches as the deployed service does, up to 5 s, rather than 20 ms")
+		binary := flags.String("binary", "", "path of a built binary, instead of building it")
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		return serve(ctx, out, command == "run", stack.Options{
+			Binary: *binary, Address: net.JoinHostPort("127.0.0.1", *port), Quick: !*windows, Page: command == "run",
+		})
+	case "token":
+		tenant := flags.String("tenant", "tenant-1", "tenant that the token is for")
+		email := flags.String("email", "thandi@example.com", "who acts")
+		admin := flags.Bool("admin", false, "put the holder into the group admin")
+		valid := flags.Duration("valid", 24*time.Hour, "how long the token is good")
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		id := gateway.Identity{Tenant: *tenant, Email: *email}
+		if *admin {
+			id.Groups = []string{"admin"}
+		}
+		token, err := gateway.Token(id, *valid)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, token)
+		return err
+	default:
+		return errors.New("what to do is missing: run, demo or token")
+	}
+}
+
+// serve runs a stack, places a first order, and stays up if it is told to.
+func serve(ctx context.Context, out io.Writer, stay bool, options stack.Options) error {
+	root, err := emulator.Root()
+	if err != nil {
+		return err
+	}
+	options.LogDir = filepath.Join(root, ".cache", "local", "logs")
+	t := trail{out: out, start: time.Now()}
+	options.Progress = func(what string) { t.step("%s", what) }
+	s, err := stack.Start(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if stay {
+			_, _ = fmt.Fprintln(out, "\nstopping")
+		}
+		s.Close()
+	}()
+	t.step("ready at %s", s.URL)
+
+	first, cancel := context.WithTimeout(ctx, firstOrderTime)
+	defer cancel()
+	if err := t.firstOrder(first, s, filepath.Join(root, "out")); err != nil {
+		return fmt.Errorf("the first order did not get through: %w\nthe logs of the roles are in %s", err, options.LogDir)
+	}
+	if !stay {
+		return nil
+	}
+	token, err := s.Token(gateway.Identity{Tenant: tenant, Email: customer})
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprint(out, strings.NewReplacer("{url}", s.URL, "{mail}", s.MailURL, "{token}", token, "{tenant}", tenant, "{logs}", options.LogDir).Replace(`
+page     {url}
+API      {url}/v1.0
+inbox    {mail}
+logs     {logs}
+
+TOKEN={token}
+curl -sS {url}/v1.0/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{
+  "customerEmail": "thandi@example.com", "cartId": "cart-1001",
+  "billingAddress": {"street": "12 Long Street", "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA"}}'
+curl -sS {url}/v1.0/tenants/{tenant}/orders -H "Authorization: Bearer $TOKEN"
+
+Another token: make token TENANT=tenant-2 [ADMIN=1]. Stop: Ctrl-C.
+`))
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,477 @@
+// Package stack runs the whole service on this machine: the AWS services, the eight roles as processes of the real
+// binary, each behind the Lambda Runtime API, the queues' event source mappings, the API and a Cart API. The end-to-end
+// tests use it as well as `make run`.
+package stack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bbws/order-lambda/deploy"
+	"github.com/bbws/order-lambda/local/cartstub"
+	"github.com/bbws/order-lambda/local/emulator"
+	"github.com/bbws/order-lambda/local/gateway"
+	"github.com/bbws/order-lambda/local/lambdaapi"
+	"github.com/bbws/order-lambda/local/page"
+	"github.com/bbws/order-lambda/local/poller"
+	"github.com/bbws/order-lambda/notify/templates"
+)
+
+// Names of what the stack creates, as an operator's dev environment has them.
+const (
+	Environment     = "dev"
+	Table           = "bbws-customer-portal-orders-" + Environment
+	OrdersBucket    = "bbws-orders-" + Environment
+	TemplatesBucket = "bbws-email-templates-" + Environment
+	topic           = "bbws-order-events-" + Environment
+	account         = "000000000000"
+
+	// FromAddress and TeamAddress are where mails come from, and where internal ones go.
+	FromAddress = "orders@kimmyai.io"
+	TeamAddress = "team@kimmyai.io"
+
+	recorder         = "order_creator_record" // consumes what create_order queues
+	maxReceives      = 3                      // before a message goes to the dead-letter queue
+	apiEnvironments  = 10                     // environments at a time of an API role
+	quickWindow      = 20 * time.Millisecond
+	visibilityFactor = 6 // of a function's timeout
+)
+
+// Options say how a stack differs from the deployed service. The zero value does not, but for the free port.
+type Options struct {
+	// Binary is the program of the eight roles. If it is empty it is built from the repository.
+	Binary string
+
+	// Address is where the API listens. Empty means a free port of 127.0.0.1.
+	Address string
+
+	// Quick shortens what only costs waiting: batch windows to 20 ms, and the time until the messages of an invocation
+	// that crashed come back to none.
+	Quick bool
+
+	// Settings are added to those of every role that has a setting of the name.
+	Settings map[string]string
+
+	// Around, if set, is put in front of the AWS services for each role. It may answer in their place, or do something
+	// before or after it passes a request on.
+	Around func(role string, aws http.Handler) http.Handler
+
+	// Page says that the API's address also serves the page for people.
+	Page bool
+
+	// LogDir, if set, is where each role's log goes as <role>.log, anew.
+	LogDir string
+
+	// Progress, if set, is told what is being done while the stack starts.
+	Progress func(what string)
+}
+
+// A Stack is the running service.
+type Stack struct {
+	URL     string // of the API, without a slash at the end
+	MailURL string // of the mail inbox
+	CartURL string
+
+	DynamoDB *dynamodb.Client
+	SQS      *sqs.Client
+	SNS      *sns.Client
+	S3       *s3.Client
+	TopicARN string
+
+	options   Options
+	roles     map[string]deploy.Role
+	functions map[string]*lambdaapi.Function
+	logs      map[string]*roleLog
+	batches   batchLog
+
+	closers []func() // in the order of starting
+}
+
+// Start starts a stack. It runs until Close. The error is one line for a person.
+func Start(ctx context.Context, options Options) (*Stack, error) {
+	roles, err := deploy.Roles()
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{options: options, roles: roles, functions: map[string]*lambdaapi.Function{}, logs: map[string]*roleLog{}}
+	if err := s.start(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Stack) start(ctx context.Context) error {
+	api, err := s.listen(s.options.Address)
+	if err != nil {
+		return err
+	}
+	s.URL = "http://" + api.Addr().String()
+
+	var db *emulator.DynamoDB
+	var cloud *emulator.AWS
+	binary := s.options.Binary
+	begin, ctx := errgroup.WithContext(ctx)
+	begin.Go(func() (err error) {
+		s.progress("starting DynamoDB")
+		db, err = emulator.StartDynamoDB(context.WithoutCancel(ctx))
+		return err
+	})
+	begin.Go(func() (err error) {
+		s.progress("starting SQS, SNS, S3 and SES")
+		cloud, err = emulator.StartAWS(context.WithoutCancel(ctx))
+		return err
+	})
+	begin.Go(func() (err error) {
+		if binary == "" {
+			s.progress("building the binary")
+			binary, err = Build(ctx)
+		}
+		return err
+	})
+	err = begin.Wait()
+	if db != nil {
+		s.onClose(db.Close)
+	}
+	if cloud != nil {
+		s.onClose(cloud.Close)
+	}
+	if err != nil {
+		return err
+	}
+
+	s.progress("creating the table, queues, topic and buckets")
+	config := emulator.Config(cloud.Endpoint())
+	s.DynamoDB, s.SQS, s.SNS, s.S3 = db.Client(), sqs.NewFromConfig(config), sns.NewFromConfig(config), s3.NewFromConfig(config)
+	s.MailURL = cloud.MailEndpoint()
+	creating, ctx := errgroup.WithContext(context.WithoutCancel(ctx))
+	creating.Go(func() error { return emulator.CreateTable(ctx, s.DynamoDB, Table) })
+	creating.Go(func() error { return s.createQueues(ctx) })
+	creating.Go(func() error { return s.createBuckets(ctx) })
+	if err := creating.Wait(); err != nil {
+		return err
+	}
+	s.progress("starting the eight roles")
+	if err := s.run(db, cloud, binary); err != nil {
+		return err
+	}
+	handler, err := s.gateway()
+	if err != nil {
+		return err
+	}
+	s.serve(api, handler)
+	return nil
+}
+
+// Close ends everything that Start began and returns when no process is left.
+func (s *Stack) Close() {
+	for _, f := range slices.Backward(s.closers) {
+		f()
+	}
+	s.closers = nil
+}
+
+func (s *Stack) onClose(f func()) { s.closers = append(s.closers, f) }
+
+func (s *Stack) progress(what string) {
+	if s.options.Progress != nil {
+		s.options.Progress(what)
+	}
+}
+
+// Build builds the binary as it is deployed, for this machine, and returns its path.
+func Build(ctx context.Context, flags ...string) (string, error) {
+	root, err := emulator.Root()
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(root, ".cache", "local", "bootstrap")
+	args := append([]string{"build", "-tags", "lambda.norpc", "-o", binary}, flags...)
+	build := exec.CommandContext(ctx, "go", append(args, ".")...) //nolint:gosec // flags are the caller's own
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the binary: %w\n%s", err, bytes.TrimSpace(out))
+	}
+	return binary, nil
+}
+
+// createQueues makes the queues of the consumers, and the topic that feeds those of them that follow the recorder.
+func (s *Stack) createQueues(ctx context.Context) error {
+	created, err := s.SNS.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(topic)})
+	if err != nil {
+		return fmt.Errorf("create topic %s: %w", topic, err)
+	}
+	s.TopicARN = aws.ToString(created.TopicArn)
+	for name, role := range s.roles {
+		if !role.IsConsumer() {
+			continue
+		}
+		if err := s.createQueue(ctx, role, name != recorder); err != nil {
+			return fmt.Errorf("create the queues of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// createQueue makes a consumer's queue and dead-letter queue.
+func (s *Stack) createQueue(ctx context.Context, role deploy.Role, subscribed bool) error {
+	dead := deadQueueName(role)
+	if _, err := s.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(dead)}); err != nil {
+		return err
+	}
+	_, err := s.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(queueName(role)), Attributes: map[string]string{
+		"VisibilityTimeout": strconv.Itoa(visibilityFactor * role.Timeout),
+		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, arn("sqs", dead), maxReceives),
+	}})
+	if err != nil || !subscribed {
+		return err
+	}
+	_, err = s.SNS.Subscribe(ctx, &sns.SubscribeInput{
+		TopicArn: aws.String(s.TopicARN), Protocol: aws.String("sqs"), Endpoint: aws.String(arn("sqs", queueName(role))),
+		Attributes: map[string]string{"RawMessageDelivery": "true"},
+	})
+	return err
+}
+
+// createBuckets makes the buckets and uploads the default templates and branding.
+func (s *Stack) createBuckets(ctx context.Context) error {
+	for _, bucket := range []string{OrdersBucket, TemplatesBucket} {
+		_, err := s.S3.CreateBucket(ctx, &s3.CreateBucketInput{
+			Bucket:                    aws.String(bucket),
+			CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: emulator.Region},
+		})
+		if err != nil {
+			return fmt.Errorf("create bucket %s: %w", bucket, err)
+		}
+	}
+	root, err := emulator.Root()
+	if err != nil {
+		return err
+	}
+	if err := s.upload(ctx, templates.FS, ""); err != nil {
+		return err
+	}
+	return s.upload(ctx, os.DirFS(filepath.Join(root, "invoice", "branding")), "branding/")
+}
+
+// upload puts the files of a directory, except Go's, into the templates bucket. No directory is no file.
+func (s *Stack) upload(ctx context.Context, dir fs.FS, prefix string) error {
+	return fs.WalkDir(dir, ".", func(name string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || entry.IsDir() || path.Ext(name) == ".go" {
+			return err
+		}
+		content, err := fs.ReadFile(dir, name)
+		if err != nil {
+			return err
+		}
+		return s.PutObject(ctx, TemplatesBucket, prefix+name, content)
+	})
+}
+
+// run starts the Cart API, the functions and the pollers.
+func (s *Stack) run(db *emulator.DynamoDB, cloud *emulator.AWS, binary string) error {
+	carts, err := s.listen("")
+	if err != nil {
+		return err
+	}
+	s.CartURL = "http://" + carts.Addr().String()
+	s.serve(carts, cartstub.New())
+
+	for name, role := range s.roles {
+		log, err := newRoleLog(s.options.LogDir, name)
+		if err != nil {
+			return err
+		}
+		s.logs[name] = log
+		s.onClose(log.close)
+		env := append(emulator.Environ(db, cloud), s.settings(name)...)
+		if s.options.Around != nil {
+			front, err := s.listen("")
+			if err != nil {
+				return err
+			}
+			s.serve(front, s.options.Around(name, services(db, cloud)))
+			url := "http://" + front.Addr().String()
+			env = append(env, "AWS_ENDPOINT_URL="+url, "AWS_ENDPOINT_URL_DYNAMODB="+url, "AWS_ENDPOINT_URL_SESV2="+url)
+		}
+		config := lambdaapi.Config{
+			Name: "bbws-" + strings.ReplaceAll(name, "_", "-") + "-" + Environment, Command: []string{binary}, Env: env,
+			Memory: role.Memory, Timeout: time.Duration(role.Timeout) * time.Second, Log: log, Environments: apiEnvironments, RIE: officialRIE(),
+		}
+		if role.IsConsumer() {
+			config.Environments = role.MaxConcurrency
+		}
+		s.functions[name] = lambdaapi.New(config)
+	}
+	polling, stop := context.WithCancel(context.Background())
+	var pollers sync.WaitGroup
+	s.onClose(func() {
+		stop()
+		for _, function := range s.functions {
+			function.Close()
+		}
+		pollers.Wait()
+	})
+	for name, role := range s.roles {
+		if role.IsConsumer() {
+			pollers.Go(func() { poller.Run(polling, s.mapping(name)) })
+		}
+	}
+	return nil
+}
+
+// officialRIE returns the path of the official Runtime Interface Emulator if there is one, else "".
+func officialRIE() string {
+	if rie := os.Getenv("RIE"); rie != "" {
+		return rie
+	}
+	rie, err := exec.LookPath("aws-lambda-rie")
+	if err != nil {
+		return ""
+	}
+	return rie
+}
+
+// settings returns a role's environment: the settings that it lists and nothing else.
+func (s *Stack) settings(name string) []string {
+	role := s.roles[name]
+	values := map[string]string{
+		"ROLE":                        name,
+		"ENVIRONMENT":                 Environment,
+		"AWS_REGION":                  emulator.Region,
+		"DYNAMODB_TABLE_NAME":         Table,
+		"ORDER_EVENTS_TOPIC_ARN":      s.TopicARN,
+		"CART_LAMBDA_API_URL":         s.CartURL,
+		"S3_ORDERS_BUCKET":            OrdersBucket,
+		"S3_EMAIL_TEMPLATES_BUCKET":   TemplatesBucket,
+		"SES_FROM_ADDRESS":            FromAddress,
+		"INTERNAL_NOTIFICATION_EMAIL": TeamAddress,
+		"SQS_QUEUE_URL":               s.QueueURL(recorder),
+	}
+	if role.IsConsumer() {
+		values["SQS_QUEUE_URL"] = s.QueueURL(name)
+	}
+	for key, value := range s.options.Settings {
+		values[key] = value
+	}
+	var env []string
+	for _, key := range role.Settings {
+		if value, ok := values[key]; ok {
+			env = append(env, key+"="+value)
+		}
+	}
+	return env
+}
+
+// mapping returns the event source mapping of a consumer.
+func (s *Stack) mapping(name string) poller.Config {
+	role := s.roles[name]
+	config := poller.Config{
+		Client: s.SQS, QueueURL: s.QueueURL(name), QueueARN: arn("sqs", queueName(role)),
+		BatchSize: role.BatchSize, Window: time.Duration(role.BatchWindow) * time.Second, MaxConcurrency: role.MaxConcurrency,
+		Function: s.functions[name],
+		Observe: func(event events.SQSEvent, failed []string, err error) {
+			if err != nil && s.options.Quick {
+				s.release(name, event)
+			}
+			s.batches.add(Batch{Role: name, Event: event, Failed: failed, Err: err})
+		},
+	}
+	if s.options.Quick {
+		config.Window = quickWindow
+	}
+	return config
+}
+
+// release makes the messages of an invocation that crashed visible again.
+func (s *Stack) release(role string, event events.SQSEvent) {
+	for _, record := range event.Records {
+		_, _ = s.SQS.ChangeMessageVisibility(context.Background(), &sqs.ChangeMessageVisibilityInput{
+			QueueUrl: aws.String(s.QueueURL(role)), ReceiptHandle: aws.String(record.ReceiptHandle),
+		}) // if it fails, the message comes back in its own time
+	}
+}
+
+// gateway returns the API with what else its address serves.
+func (s *Stack) gateway() (http.Handler, error) {
+	config := gateway.Config{Stage: Environment, AllowOrigin: "*"}
+	for name, role := range s.roles {
+		if !role.IsConsumer() {
+			config.Routes = append(config.Routes, gateway.Route{Method: role.Method, Path: role.Path, Function: s.functions[name]})
+		}
+	}
+	if !s.options.Page {
+		return gateway.New(config), nil
+	}
+	root, err := emulator.Root()
+	if err != nil {
+		return nil, err
+	}
+	config.Other, err = page.Handler(root, source{s})
+	return gateway.New(config), err
+}
+
+// listen opens a loopback address, any free one if it is empty.
+func (s *Stack) listen(address string) (net.Listener, error) {
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%s is in use: stop what listens there, or choose another port with PORT=…", address)
+	}
+	s.onClose(func() { _ = listener.Close() })
+	return listener, nil
+}
+
+// serve answers on a listener until the stack is closed.
+func (s *Stack) serve(listener net.Listener, handler http.Handler) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	s.onClose(func() { _ = server.Close() })
+	go func() { _ = server.Serve(listener) }()
+}
+
+func queueName(role deploy.Role) string     { return role.Queue + "-" + Environment }
+func deadQueueName(role deploy.Role) string { return role.Queue + "-dlq-" + Environment }
+
+func arn(service, name string) string {
+	return strings.Join([]string{"arn", "aws", service, emulator.Region, account, name}, ":")
+}
+
+func contentType(key string) string {
+	if kind := mime.TypeByExtension(path.Ext(key)); kind != "" {
+		return kind
+	}
+	return "application/octet-stream"
+}

@@ -1,0 +1,168 @@
+package stack
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/bbws/order-lambda/local/gateway"
+	"github.com/bbws/order-lambda/local/page"
+	"github.com/bbws/order-lambda/order"
+)
+
+// maxOrders is how many orders a status has.
+const maxOrders = 20
+
+// source tells the page what goes on in a stack.
+type source struct{ stack *Stack }
+
+// Status implements page.Source.
+func (s source) Status(ctx context.Context) (page.Status, error) {
+	orders, err := s.stack.orders(ctx)
+	if err != nil {
+		return page.Status{}, err
+	}
+	queues, err := s.stack.queues(ctx)
+	if err != nil {
+		return page.Status{}, err
+	}
+	sent, err := s.stack.Mails(ctx)
+	if err != nil {
+		return page.Status{}, err
+	}
+	mails := []page.Mail{}
+	for _, m := range slices.Backward(sent) {
+		mails = append(mails, page.Mail{
+			ID: m.MessageID, From: m.From, To: m.Destination.To, Subject: m.Subject, Sent: time.Unix(m.At, 0).UTC(),
+			HTML: m.Body.HTML, Text: m.Body.Text,
+		})
+	}
+	return page.Status{Orders: orders, Mails: mails, Queues: queues}, nil
+}
+
+var tenantID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$`)
+
+// Token implements page.Source.
+func (s source) Token(tenant string, admin bool) (string, error) {
+	if !tenantID.MatchString(tenant) {
+		return "", errors.New("a tenant is 1 to 128 letters, digits and _ . : -, starting with a letter or digit")
+	}
+	id := gateway.Identity{Tenant: tenant, Email: "someone@example.com"}
+	if admin {
+		id.Groups = []string{"admin"}
+	}
+	return s.stack.Token(id)
+}
+
+// Invoice implements page.Source.
+func (s source) Invoice(ctx context.Context, tenant, orderID string) (string, error) {
+	key := tenant + "/orders/order_" + orderID + ".pdf"
+	if _, err := s.stack.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(OrdersBucket), Key: aws.String(key)}); err != nil {
+		return "", errors.New("there is no such invoice")
+	}
+	link, err := s3.NewPresignClient(s.stack.S3).PresignGetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(OrdersBucket), Key: aws.String(key)})
+	if err != nil {
+		return "", err
+	}
+	return link.URL, nil
+}
+
+// tableItem has what a status needs of the table's orders and receipts.
+type tableItem struct {
+	EntityType  string    `dynamodbav:"entityType"` // of orders
+	State       string    `dynamodbav:"state"`      // of receipts
+	Reason      string    `dynamodbav:"reason"`
+	ID          string    `dynamodbav:"id"`
+	Number      string    `dynamodbav:"orderNumber"`
+	TenantID    string    `dynamodbav:"tenantId"`
+	Status      string    `dynamodbav:"status"`
+	Total       string    `dynamodbav:"total"`
+	Currency    string    `dynamodbav:"currency"`
+	PDFURL      string    `dynamodbav:"pdfUrl"`
+	DateCreated time.Time `dynamodbav:"dateCreated"`
+}
+
+// orders returns the last orders, newest first. A receipt stands for an order that is not recorded.
+func (s *Stack) orders(ctx context.Context) ([]page.Order, error) {
+	found := map[string]page.Order{}
+	pages := dynamodb.NewScanPaginator(s.DynamoDB, &dynamodb.ScanInput{TableName: aws.String(Table)})
+	for pages.HasMorePages() {
+		some, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var items []tableItem
+		if err := attributevalue.UnmarshalListOfMaps(some.Items, &items); err != nil {
+			return nil, err
+		}
+		for _, i := range items {
+			o := page.Order{
+				ID: i.ID, Number: i.Number, Tenant: i.TenantID, Status: i.Status, Recorded: i.EntityType == "ORDER", Failure: i.Reason,
+				Currency: i.Currency, Placed: i.DateCreated, Invoice: i.PDFURL != "",
+			}
+			if total, err := order.ParseMoney(i.Total, order.Currency(i.Currency)); err == nil {
+				o.Total = total.String()
+			}
+			switch {
+			case o.Recorded:
+				found[o.ID] = o
+			case i.State != "" && !found[i.ID].Recorded:
+				o.Status = i.State
+				found[o.ID] = o
+			}
+		}
+	}
+	orders := make([]page.Order, 0, len(found))
+	for _, o := range found {
+		orders = append(orders, o)
+	}
+	slices.SortFunc(orders, func(a, b page.Order) int { return cmp.Or(b.Placed.Compare(a.Placed), cmp.Compare(b.Number, a.Number)) })
+	return orders[:min(len(orders), maxOrders)], nil
+}
+
+// queues returns how full the queues are, the first one of the flow first.
+func (s *Stack) queues(ctx context.Context) ([]page.Queue, error) {
+	var all []struct {
+		Name                                                                       string
+		ApproximateMessageCount, ApproximateInflightCount, ApproximateDelayedCount int
+	}
+	if err := getJSON(ctx, *s.SQS.Options().BaseEndpoint+"/_fauxqs/queues", &all); err != nil {
+		return nil, err
+	}
+	queues := []page.Queue{}
+	for _, role := range s.roles {
+		if !role.IsConsumer() {
+			continue
+		}
+		queue := page.Queue{Name: queueName(role)}
+		for _, q := range all {
+			switch q.Name {
+			case queueName(role):
+				queue.Waiting, queue.InFlight = q.ApproximateMessageCount+q.ApproximateDelayedCount, q.ApproximateInflightCount
+			case deadQueueName(role):
+				queue.Dead = q.ApproximateMessageCount + q.ApproximateInflightCount
+			}
+		}
+		queues = append(queues, queue)
+	}
+	first := queueName(s.roles[recorder])
+	slices.SortFunc(queues, func(a, b page.Queue) int {
+		switch {
+		case a.Name == first:
+			return -1
+		case b.Name == first:
+			return 1
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return queues, nil
+}

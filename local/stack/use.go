@@ -1,0 +1,258 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/bbws/order-lambda/local/emulator"
+	"github.com/bbws/order-lambda/local/gateway"
+)
+
+const tokenTime = 24 * time.Hour
+
+// Token returns a token that the API accepts for a day.
+func (s *Stack) Token(id gateway.Identity) (string, error) { return gateway.Token(id, tokenTime) }
+
+// Invoke runs a role on an event, past the API and the queues.
+func (s *Stack) Invoke(ctx context.Context, role string, event []byte) ([]byte, error) {
+	return s.functions[role].Invoke(ctx, event, "")
+}
+
+// Kill ends all processes of a role at once, as a crash would. The next event starts a new one.
+func (s *Stack) Kill(role string) { s.functions[role].Kill() }
+
+// QueueURL returns the URL of a consumer's queue.
+func (s *Stack) QueueURL(role string) string { return queueURL(queueName(s.roles[role])) }
+
+// DeadQueueURL returns the URL of a consumer's dead-letter queue.
+func (s *Stack) DeadQueueURL(role string) string { return queueURL(deadQueueName(s.roles[role])) }
+
+// queueURL returns the URL of a queue. The emulator reads nothing but its last part.
+func queueURL(name string) string {
+	return "http://sqs." + emulator.Region + ".localhost/" + account + "/" + name
+}
+
+// SendCreation puts a creation message on the queue of order_creator_record, as another producer would.
+func (s *Stack) SendCreation(ctx context.Context, body string) (messageID string, err error) {
+	sent, err := s.SQS.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(s.QueueURL(recorder)), MessageBody: aws.String(body)})
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(sent.MessageId), nil
+}
+
+// PutObject stores an object with the content type of its name.
+func (s *Stack) PutObject(ctx context.Context, bucket, key string, content []byte) error {
+	_, err := s.S3.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(content), ContentType: aws.String(contentType(key)),
+	})
+	if err != nil {
+		return fmt.Errorf("store %s/%s: %w", bucket, key, err)
+	}
+	return nil
+}
+
+// A Mail is a mail that was sent.
+type Mail struct {
+	MessageID   string   `json:"messageId"`
+	From        string   `json:"from"`
+	ReplyTo     []string `json:"replyTo"`
+	Destination struct {
+		To  []string `json:"to"`
+		Cc  []string `json:"cc"`
+		Bcc []string `json:"bcc"`
+	} `json:"destination"`
+	Subject string `json:"subject"`
+	Body    struct {
+		HTML string `json:"html"`
+		Text string `json:"text"`
+	} `json:"body"`
+	At int64 `json:"at"` // seconds since 1970
+}
+
+// Mails returns all mails, oldest first.
+func (s *Stack) Mails(ctx context.Context) ([]Mail, error) {
+	var store struct{ Emails []Mail }
+	return store.Emails, getJSON(ctx, s.MailURL+"/store", &store)
+}
+
+// A Message is a message in a queue.
+type Message struct{ MessageID, Body string }
+
+// DeadLetters returns the messages of a role's dead-letter queue and leaves them there.
+func (s *Stack) DeadLetters(ctx context.Context, role string) ([]Message, error) {
+	var queue struct {
+		Messages struct {
+			Ready    []Message
+			Delayed  []Message
+			Inflight []struct{ Message Message }
+		}
+	}
+	if err := getJSON(ctx, *s.SQS.Options().BaseEndpoint+"/_fauxqs/queues/"+deadQueueName(s.roles[role]), &queue); err != nil {
+		return nil, err
+	}
+	messages := append(queue.Messages.Ready, queue.Messages.Delayed...)
+	for _, taken := range queue.Messages.Inflight {
+		messages = append(messages, taken.Message)
+	}
+	return messages, nil
+}
+
+func getJSON(ctx context.Context, url string, v any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", url, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(v)
+}
+
+// A Batch is one invocation of a consumer by its queue.
+type Batch struct {
+	Role   string
+	Event  events.SQSEvent
+	Failed []string // ids of the messages that the function reported
+	Err    error    // if all of them failed
+}
+
+type batchLog struct {
+	mu  sync.Mutex
+	all []Batch
+}
+
+func (l *batchLog) add(b Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, b)
+}
+
+// Batches returns the invocations of a role by its queue that have ended.
+func (s *Stack) Batches(role string) []Batch {
+	s.batches.mu.Lock()
+	defer s.batches.mu.Unlock()
+	var found []Batch
+	for _, b := range s.batches.all {
+		if b.Role == role {
+			found = append(found, b)
+		}
+	}
+	return found
+}
+
+// Log returns the lines that a role has logged.
+func (s *Stack) Log(role string) []string { return s.logs[role].lines() }
+
+// maxLines is how many lines of a role's log are kept in memory.
+const maxLines = 100_000
+
+// roleLog keeps what a role writes.
+type roleLog struct {
+	mu   sync.Mutex
+	kept []string
+	file io.WriteCloser // nil if it is kept in memory only
+}
+
+func newRoleLog(dir, role string) (*roleLog, error) {
+	if dir == "" {
+		return &roleLog{}, nil
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	file, err := os.Create(filepath.Join(dir, role+".log")) //nolint:gosec // the caller's own directory
+	if err != nil {
+		return nil, err
+	}
+	return &roleLog{file: file}, nil
+}
+
+// Write takes one line.
+func (l *roleLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.kept) == maxLines {
+		l.kept = slices.Delete(l.kept, 0, maxLines/2)
+	}
+	l.kept = append(l.kept, strings.TrimSuffix(string(line), "\n"))
+	if l.file == nil {
+		return len(line), nil
+	}
+	return l.file.Write(line)
+}
+
+func (l *roleLog) lines() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.kept)
+}
+
+func (l *roleLog) close() {
+	if l.file != nil {
+		_ = l.file.Close()
+	}
+}
+
+// scope finds the service that a request was signed for.
+var scope = regexp.MustCompile(`Credential=[^,]*/([^/,]+)/aws4_request`)
+
+// Service returns the AWS service that a role's request is for, by its signature: dynamodb, sqs, sns, s3 or ses.
+func Service(r *http.Request) string {
+	if found := scope.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
+		return found[1]
+	}
+	return "s3" // a presigned link
+}
+
+// services passes requests on to the emulator of the service that they are for.
+func services(db *emulator.DynamoDB, cloud *emulator.AWS) http.Handler {
+	targets := map[string]http.Handler{"dynamodb": proxy(db.Endpoint()), "ses": proxy(cloud.MailEndpoint())}
+	other := proxy(cloud.Endpoint())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if target, ok := targets[Service(r)]; ok {
+			target.ServeHTTP(w, r)
+			return
+		}
+		other.ServeHTTP(w, r)
+	})
+}
+
+func proxy(endpoint string) http.Handler {
+	target, err := url.Parse(endpoint)
+	if err != nil {
+		panic(err) // it is an emulator's own
+	}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			if !errors.Is(err, context.Canceled) {
+				http.Error(w, err.Error(), http.StatusBadGateway)
+			}
+		},
+	}
+}
