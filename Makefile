@@ -84,6 +84,11 @@ contract: $(PAGE_MODULES) ## validate roles/openapi.yaml
 
 # --- invoice and mail ---------------------------------------------------------------------------------------------
 
+.PHONY: preview
+preview: ## render sample orders into out/preview: PDF, PNG, HTML and an index page
+	@$(call need,pdftoppm,poppler-utils,poppler-utils)
+	@go run ./local/preview out/preview
+
 # --- faults -------------------------------------------------------------------------------------------------------
 
 # --- speed --------------------------------------------------------------------------------------------------------

@@ -43,8 +43,8 @@ func (c Creation) Receipt(s Status, reason string) Receipt {
 }
 
 // ParseCreation reads a creation message. The error is Invalid and names every bad field. Fields that it does not know
-// are ignored; an absent payment method or creator gets its default. The ids come back with the error where they are good,
-// so that the failure can be told to whoever asks for the order.
+// are ignored; null, "" and the zero time count as absent; an absent payment method or creator gets its default. The ids
+// come back with the error where they are good, so that the failure can be told to whoever asks for the order.
 func ParseCreation(body []byte) (Creation, error) {
 	d, err := decode(body, false)
 	if err != nil {
@@ -114,7 +114,10 @@ func ParseEvent(body []byte) (Event, error) {
 		OrderID:  d.need("orderId", orderID),
 		TenantID: d.need("tenantId", tenantID),
 	}
-	_ = json.Unmarshal(d.raw["traceId"], &e.TraceID) // Only for the log: whatever it is, the event is good.
+	// Only for the log: whatever it is, the event is good.
+	if json.Unmarshal(d.raw["traceId"], &e.TraceID) != nil || clean(e.TraceID) != "" {
+		e.TraceID = ""
+	}
 	return e, d.err()
 }
 

@@ -169,9 +169,6 @@ func TestMoneyArithmetic(t *testing.T) {
 		"product too large":         {func() (order.Money, error) { return zar(t, "3333333333333.34").Times(3) }, ""},
 		"product beyond 64 bits":    {func() (order.Money, error) { return most.Times(math.MaxInt) }, ""},
 		"product with the least":    {func() (order.Money, error) { return most.Times(math.MinInt) }, ""},
-		"all of it":                 {func() (order.Money, error) { return most.At(rate(t, "1")) }, "9999999999999.99"},
-		"none of it":                {func() (order.Money, error) { return most.At(rate(t, "0")) }, "0.00"},
-		"a share of no currency":    {func() (order.Money, error) { return order.Money{}.At(rate(t, "1")) }, ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -199,6 +196,9 @@ func TestMoneyAtRoundsHalfAwayFromZero(t *testing.T) {
 		{"0.01", "0.499999", "0.00"},
 		{"0.01", "0.500001", "0.01"},
 		{"-0.01", "0.499999", "0.00"},
+		{"9999999999999.99", "1", "9999999999999.99"},
+		{"-9999999999999.99", "1", "-9999999999999.99"},
+		{"9999999999999.99", "0", "0.00"},
 		{"309.98", "0.15", "46.50"},                          // 46.497
 		{"0.33", "0.155", "0.05"},                            // 0.05115
 		{"9999999999999.99", "0.15", "1500000000000.00"},     // …499.9985
@@ -207,9 +207,7 @@ func TestMoneyAtRoundsHalfAwayFromZero(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.amount+" at "+test.rate, func(t *testing.T) {
 			is := is.New(t)
-			got, err := zar(t, test.amount).At(rate(t, test.rate))
-			is.NoErr(err)
-			is.Equal(got.String(), test.want)
+			is.Equal(zar(t, test.amount).At(rate(t, test.rate)).String(), test.want)
 		})
 	}
 }
@@ -305,10 +303,7 @@ func FuzzMoney(f *testing.F) {
 
 		millionths = max(0, min(millionths, 1_000_000))
 		r := rate(t, big.NewRat(millionths, 1_000_000).FloatString(6))
-		share, err := m.At(r)
-		if err != nil {
-			t.Fatalf("%s at %s: %v", m, r, err)
-		}
+		share := m.At(r)
 		decimals, _ := m.Currency().Decimals()
 		want := exact.Mul(exact, big.NewRat(millionths, 1_000_000)).FloatString(decimals) // which rounds half away from zero
 		if wanted, _ := new(big.Rat).SetString(want); wanted.Cmp(mustRat(share.String())) != 0 {

@@ -121,10 +121,7 @@ func (o *Order) addUp() error {
 	if err != nil {
 		return fmt.Errorf("shipping: %w", err)
 	}
-	tax, err := taxable.At(o.TaxRate)
-	if err != nil {
-		return fmt.Errorf("tax: %w", err)
-	}
+	tax := taxable.At(o.TaxRate)
 	total, err := taxable.Add(tax)
 	if err != nil {
 		return fmt.Errorf("total: %w", err)

@@ -26,12 +26,7 @@ func IsText(s string) bool { return utf8.ValidString(s) && clean(s) == "" }
 
 // isName reports whether s is 1 to 128 letters, digits and characters of others, starting with a letter or digit.
 func isName(s, others string) bool {
-	if s == "" || len(s) > 128 || !isAlphanumeric(s[0]) {
-		return false
-	}
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return r > unicode.MaxASCII || !isAlphanumeric(byte(r)) && !strings.ContainsRune(others, r)
-	})
+	return s != "" && len(s) <= 128 && isAlphanumeric(s[0]) && onlyOf(s, others, isAlphanumeric)
 }
 
 func isAlphanumeric(c byte) bool {
@@ -45,7 +40,7 @@ type decoder struct {
 	raw    map[string]json.RawMessage
 	asked  map[string]bool
 	nested []*decoder
-	strict bool // refuse unknown fields
+	strict bool // a client's request: refuse unknown fields, and fields without a value
 	bad    *Invalid
 }
 
@@ -104,10 +99,15 @@ func (d *decoder) complain(name, message string) {
 	*d.bad = append(*d.bad, FieldError{d.path + name, message})
 }
 
-// field returns the raw value of a field, or nil where there is none.
+// field returns the raw value of a field, or nil where there is none. In messages, null and "" count as none: many
+// producers write them for a field that is not set.
 func (d *decoder) field(name string) json.RawMessage {
 	d.asked[name] = true
-	return d.raw[name]
+	raw := d.raw[name]
+	if !d.strict && (string(raw) == "null" || string(raw) == `""`) {
+		return nil
+	}
+	return raw
 }
 
 // A rule returns what is wrong with a text, or "".
@@ -142,18 +142,16 @@ func (d *decoder) text(name string, rules ...rule) string {
 	return s
 }
 
-// timestamp reads an optional field with an RFC 3339 time.
+// timestamp reads an optional field with an RFC 3339 time. The zero time means "not set", which a request does not say.
 func (d *decoder) timestamp(name string) Timestamp {
-	s := d.text(name, func(s string) string {
-		if _, err := ParseTimestamp(s); err != nil {
+	var t Timestamp
+	d.text(name, func(s string) string {
+		var err error
+		if t, err = ParseTimestamp(s); err != nil || d.strict && t.IsZero() {
 			return "must be an RFC 3339 time, for example 2025-12-30T10:30:00Z"
 		}
 		return ""
 	})
-	if s == "" {
-		return Timestamp{}
-	}
-	t, _ := ParseTimestamp(s)
 	return t
 }
 

@@ -92,7 +92,7 @@ func (c *Client) Get(ctx context.Context, tenantID, cartID, correlationID string
 func (c *Client) try(req *http.Request) (body []byte, again bool, err error) {
 	ctx, cancel := context.WithTimeout(req.Context(), tryTimeout)
 	defer cancel()
-	resp, err := c.http.Do(req.WithContext(ctx)) //nolint:gosec // The host is a setting; the path is escaped.
+	resp, err := c.http.Do(req.WithContext(ctx))
 	if err != nil {
 		return nil, true, err
 	}

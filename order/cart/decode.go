@@ -214,10 +214,8 @@ func checkID(name, id string) error {
 	switch {
 	case strings.TrimSpace(id) == "":
 		return fmt.Errorf("%s is required", name)
-	case utf8.RuneCountInString(id) > order.MaxText:
-		return fmt.Errorf("%s is longer than %d characters", name, order.MaxText)
-	case strings.ContainsFunc(id, order.IsControl):
-		return fmt.Errorf("%s has control characters", name)
+	case !order.IsText(id):
+		return fmt.Errorf("%s is longer than %d characters or has control characters", name, order.MaxText)
 	}
 	return nil
 }

@@ -157,5 +157,5 @@ func names(handles []string) string {
 
 func seconds(d time.Duration) int32 {
 	d = max(0, min(d, MaxVisibility))
-	return int32((d + time.Second - 1) / time.Second) //nolint:gosec // At most 43 200.
+	return int32((d + time.Second - 1) / time.Second)
 }

@@ -1,0 +1,10 @@
+// Package branding holds the branding that ships with the service: what the local stack puts into the templates bucket. The service
+// itself reads the brand from there.
+package branding
+
+import "embed"
+
+// Files has company.json and logo.png. In the bucket their names begin with "branding/".
+//
+//go:embed company.json logo.png
+var Files embed.FS

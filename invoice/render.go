@@ -1,0 +1,31 @@
+package invoice
+
+import (
+	"fmt"
+
+	"github.com/bbws/order-lambda/order"
+)
+
+// A Report says what came of rendering an invoice.
+type Report struct {
+	Pages   int
+	Missing int // characters that the fonts do not have, shown as placeholders
+}
+
+// Render makes the invoice of an order as a PDF. The same order and brand always make the same bytes. The error is an
+// order.Permanent where the order has more lines than an order can have.
+func Render(o order.Order, b Brand) ([]byte, Report, error) {
+	if len(o.Items) > order.MaxItems {
+		return nil, Report{}, &order.Permanent{Reason: fmt.Sprintf("invoice of more than %d lines", order.MaxItems)}
+	}
+	fs, err := loadFonts()
+	if err != nil {
+		return nil, Report{}, err
+	}
+	pages, missing := lay(fs, &o, b)
+	pdf, err := paint(fs, pages, "Invoice "+o.Number, b.Name, o.DateCreated.Time())
+	if err != nil {
+		return nil, Report{}, err
+	}
+	return pdf, Report{Pages: len(pages), Missing: missing}, nil
+}

@@ -1,0 +1,195 @@
+// Package sample has orders to look at: what the preview shows and the tests of invoice render.
+package sample
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bbws/order-lambda/order"
+)
+
+// A Sample is an order with a name that can be part of a file's name.
+type Sample struct {
+	Name  string
+	Order order.Order
+}
+
+// line is a product, a quantity, and a unit price and a discount in cents.
+type line struct {
+	name            string
+	quantity        int
+	price, discount int64
+}
+
+// Orders returns the samples. They are the same on every call.
+func Orders() []Sample {
+	three := []line{
+		{"Ceramic pour-over coffee set", 1, 64_900, 0},
+		{"Single origin beans, Yirgacheffe, 1 kg", 3, 38_950, 11_685},
+		{"Paper filters, size 02, pack of 100", 2, 8_990, 0},
+	}
+	samples := []Sample{
+		{"one-line", build(1, "", []line{{"Web hosting, 12 months", 1, 118_800, 0}}, 0)},
+		{"three-lines", build(2, "", three, 9_900)},
+		{"forty-lines", build(3, "", catalogue(40), 15_000)},
+		{"two-hundred-lines", build(4, "", catalogue(order.MaxItems), 0)},
+		{"long-names", build(5, "", longNames(), 9_900)},
+		{"many-scripts", build(6, "", scripts(), 9_900)},
+		{"large-amounts", build(7, "", []line{
+			{"Data centre, turnkey", 1, 99_999_999_999, 100},
+			{"Fibre, per metre", order.MaxQuantity, 1_000_000_000, 99_999_999_999},
+			{"Paper clip", 1, 1, 0},
+		}, 99_999)},
+		{"free", build(8, "", []line{{"Trial licence, 30 days", 1, 0, 0}, {"Welcome pack", 2, 5_000, 10_000}}, 0)},
+		{"paid", build(9, "", three, 9_900)},
+		{"refunded", build(10, "", three, 9_900)},
+		{"cancelled", build(11, "", three[:1], 0)},
+		{"campaign", build(12, "SUMMER10", three, 9_900)},
+		{"dollars", build(13, "", catalogue(5), 2_500)},
+	}
+	for i := range samples {
+		o := &samples[i].Order
+		switch samples[i].Name {
+		case "paid":
+			pay(o, order.Paid)
+		case "refunded":
+			pay(o, order.Paid)
+			pay(o, order.Refunded)
+		case "cancelled":
+			pay(o, order.Cancelled)
+		case "dollars":
+			inDollars(o)
+		case "long-names":
+			o.CustomerName = ""
+			o.BillingAddress.FullName = "Maximiliane Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh of the Upper Valley"
+			o.BillingAddress.Company = "International Association of Manufacturers, Importers and Distributors of Extraordinarily Long Product Names (Pty) Ltd"
+			o.BillingAddress.Street = strings.Repeat("Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch Avenue ", 3)
+		case "many-scripts":
+			o.CustomerName = "Nguyễn Thị Ánh Tuyết"
+			o.BillingAddress.FullName = "Nguyễn Thị Ánh Tuyết"
+			o.BillingAddress.Company = "Łódź Žižkov Şişli Ørsted ĐẠI Ḽiḓa (Edms) Bpk"
+			o.BillingAddress.Street = "Οδός Ερμού 15, ул. Тверская 7"
+			o.BillingAddress.City = "東京 القاهرة मुंबई"
+		case "one-line":
+			o.BillingAddress.Company, o.BillingAddress.VATNumber = "", ""
+		}
+	}
+	return samples
+}
+
+func build(n int, campaign string, lines []line, shipping int64) order.Order {
+	created, err := order.ParseTimestamp(fmt.Sprintf("2025-12-%02dT10:30:00Z", 10+n))
+	must(err)
+	c := order.Creation{
+		OrderID:       fmt.Sprintf("0b8f1d2e-5c3a-4e6f-9a7b-%012d", n),
+		OrderNumber:   order.FormatNumber(2025, int64(n)),
+		TenantID:      "tenant-1",
+		CustomerEmail: "thandi@example.co.za",
+		CustomerName:  "Thandi Example",
+		CartID:        "cart-1",
+		BillingAddress: order.BillingAddress{
+			FullName: "Thandi Example", Company: "Example Roasters (Pty) Ltd", VATNumber: "4123456789", Street: "12 Long Street",
+			City: "Cape Town", Province: "Western Cape", PostalCode: "8001", Country: "ZA",
+		},
+		CampaignCode:  campaign,
+		PaymentMethod: order.DefaultPaymentMethod,
+		DateCreated:   created,
+		CreatedBy:     "thandi@example.co.za",
+	}
+	cart := order.Cart{ID: c.CartID, TenantID: c.TenantID, Currency: "ZAR", Shipping: rand(shipping)}
+	if campaign != "" {
+		percent, err := order.ParsePercent("10")
+		must(err)
+		cart.Campaign = &order.Campaign{
+			Code: campaign, Description: "Ten percent off all coffee until the end of January", DiscountPercentage: percent, IsValid: true, Active: true,
+		}
+	}
+	for i, l := range lines {
+		cart.Items = append(cart.Items, order.CartItem{
+			ID: fmt.Sprintf("item-%d", i+1), ProductID: fmt.Sprintf("product-%d", i+1), ProductName: l.name,
+			Quantity: l.quantity, UnitPrice: rand(l.price), Discount: rand(l.discount),
+		})
+	}
+	tax, err := order.ParseRate("0.15")
+	must(err)
+	o, err := order.New(c, cart, tax)
+	must(err)
+	return o
+}
+
+func rand(cents int64) order.Money {
+	m, err := order.NewMoney(cents, "ZAR")
+	must(err)
+	return m
+}
+
+// pay moves an order on, as a client of the API would.
+func pay(o *order.Order, s order.Status) {
+	u := order.Update{Status: s}
+	if s == order.Paid {
+		paid, err := order.ParseTimestamp("2025-12-30T08:15:00Z")
+		must(err)
+		u.PaymentDetails = &order.PaymentDetails{Method: "credit_card", TransactionID: "TXN-20251230-004711", PayfastPaymentID: "1089250", PaidAt: paid}
+	}
+	_, err := o.Apply(u, "payments@example.co.za", o.DateLastUpdated.Time())
+	must(err)
+}
+
+// inDollars turns every amount into the same number of US dollars.
+func inDollars(o *order.Order) {
+	o.Currency = "USD"
+	amounts := []*order.Money{&o.Subtotal, &o.Shipping, &o.Tax, &o.Total}
+	for i := range o.Items {
+		amounts = append(amounts, &o.Items[i].UnitPrice, &o.Items[i].Discount, &o.Items[i].Subtotal)
+	}
+	for _, m := range amounts {
+		d, err := order.NewMoney(m.Minor(), o.Currency)
+		must(err)
+		*m = d
+	}
+}
+
+// catalogue returns n lines of everyday goods, some of them discounted.
+func catalogue(n int) []line {
+	names := []string{
+		"Notebook A5, dotted", "Fountain pen, medium nib", "Ink, royal blue, 50 ml", "Desk lamp with dimmer", "USB-C cable, 2 m",
+		"Wireless mouse", "Mechanical keyboard, ISO layout, brown switches, with wrist rest and a spare set of key caps", "Monitor arm",
+		"Webcam cover, set of three", "Laptop stand, aluminium", "Whiteboard markers, assorted",
+	}
+	lines := make([]line, n)
+	for i := range lines {
+		price := int64(1_995 + 7_919*i%250_000)
+		lines[i] = line{names[i%len(names)], 1 + i*7%12, price, 0}
+		if i%4 == 1 {
+			lines[i].discount = price / 10
+		}
+	}
+	return lines
+}
+
+func longNames() []line {
+	return []line{
+		{strings.Repeat("Aluminium", 28) + "Case", 1, 12_345_00, 100_00},
+		{strings.Repeat("extra ", 42) + "long", 2, 99_99, 0},
+		{"Tom & <b>Jerry</b>, 10 × 20 mm, «quoted», “curly”, back\\slash, (brackets) and a 100 % honest description of what it is", 3, 1_00, 0},
+		{strings.Repeat("W", order.MaxText), 1, 5_00, 0},
+	}
+}
+
+func scripts() []line {
+	return []line{
+		{"Ελληνικό ελαιόλαδο, 500 ml — Ёлка, Київ, Ђорђе", 1, 189_00, 0},
+		{"Crème brûlée, Äpfel, Łódź, Žluťoučký kůň, İstanbul, Þór, Ő", 2, 75_50, 0},
+		{"Phở bò tái, Bánh mì ốp la, Cà phê sữa đá", 3, 95_00, 10_00},
+		{"Tshivenḓa: ṱhoho, ḽivhisa, ṋamusi; Yorùbá: ẹ́, ọ̀, ṣ", 1, 120_00, 0},
+		{"Price tags: € £ ¥ ₦ ₹ ₽ ₿ № ™ ½ ‰", 5, 9_90, 0},
+		{"日本語のお茶 (green tea), شاي أخضر, 차, ชา, चाय 🍵", 1, 60_00, 0},
+		{"zero\u200bwidth, \u202eoverride\u202c, soft\u00adhyphen, e\u0301 composed", 1, 1_00, 0},
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err) // The samples are constants.
+	}
+}
