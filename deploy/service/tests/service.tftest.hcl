@@ -290,6 +290,10 @@ run "buckets_are_closed" {
     condition     = one(one(aws_s3_bucket_lifecycle_configuration.orders.rule).expiration).days >= 7 * 365
     error_message = "Invoices are kept for seven years."
   }
+  assert {
+    condition     = length(setsubtract(["internal/order_notification.html", "customer/order_confirmation.html", "branding/company.json", "branding/logo.png"], keys(aws_s3_object.shipped))) == 0
+    error_message = "The default templates and branding are uploaded; found ${jsonencode(keys(aws_s3_object.shipped))}."
+  }
 }
 
 run "rights_are_the_least" {
