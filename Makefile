@@ -52,6 +52,24 @@ demo: setup ## the same on free ports, then exit: 0 only if the order got throug
 token: ## print a token for the API (TENANT=tenant-1 EMAIL=… ADMIN=1)
 	@go run ./local token $(if $(TENANT),-tenant $(TENANT)) $(if $(EMAIL),-email $(EMAIL)) $(if $(ADMIN),-admin)
 
+GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# The packages that make up the service, without the local stack around it.
+SERVICE = $(shell go list ./... | grep -v -e /local/ -e /local$$ -e /deploy | paste -sd,)
+
+.PHONY: test lint
+test: setup ## run all tests with the race detector; fail on a skipped one or on too little coverage
+	@mkdir -p out
+	@$(GOTESTSUM) --format pkgname --jsonfile out/test.json -- \
+		-race -timeout 20m -coverpkg=$(SERVICE) -coverprofile=out/coverage.out ./...
+	@if grep -q '"Action":"skip","Package":"[^"]*","Test"' out/test.json; then \
+		echo "skipped tests:" >&2; grep '"Action":"skip"' out/test.json | grep '"Test"' >&2; exit 1; fi
+	@.ci/coverage out/coverage.out
+
+lint: ## run the linters
+	@$(GOLANGCI_LINT) run ./...
+
 # --- image --------------------------------------------------------------------------------------------------------
 
 # --- deploy -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,66 @@
+// Package roles holds the eight handlers of the order service, and what they share: settings, the HTTP edge, the queue edge,
+// logs and metrics. Each handler is a lambda.Handler, so that a test drives it with the JSON that AWS sends.
+package roles
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go/logging"
+	"github.com/rs/zerolog"
+
+	"github.com/bbws/order-lambda/store"
+)
+
+// A Role is one of the eight functions that the binary can be.
+type Role struct {
+	Name     string
+	Settings []Setting
+	build    func(Settings, Deps) handler
+}
+
+// All returns the eight roles.
+func All() []Role {
+	return []Role{
+		createOrderRole(),
+		getOrderRole(),
+		listOrdersRole(),
+		updateOrderRole(),
+		orderCreatorRecordRole(),
+		orderPDFCreatorRole(),
+		orderInternalNotifierRole(),
+		customerOrderConfirmationRole(),
+	}
+}
+
+// Deps are what a role takes from the world.
+type Deps struct {
+	AWS       aws.Config
+	Transport http.RoundTripper // for the Cart API
+	Stdout    io.Writer         // takes the log and the metrics, a JSON object a line
+	Now       func() time.Time  // the clock
+}
+
+// Build returns the handler of the role that the settings are for. It builds that role's clients and no others.
+func Build(s Settings, d Deps) lambda.Handler {
+	log := NewLogger(d.Stdout, d.Now, s.get("LOG_LEVEL")).With().Str("role", s.Role()).Str("functionVersion", s.get(functionVersion)).Logger()
+	d.AWS.Logger = sdkLogger(log)
+	return observe(s, d.Now, log, s.role.build(s, d))
+}
+
+// sdkLogger lets the AWS SDK's own warnings join the log, one JSON object each.
+func sdkLogger(log zerolog.Logger) logging.Logger {
+	return logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
+		log.Debug().Msg(redact(fmt.Sprintf(format, v...)))
+	})
+}
+
+// newStore returns the store of the role's table.
+func newStore(s Settings, d Deps) *store.Store {
+	return store.New(dynamodb.NewFromConfig(d.AWS), s.get("DYNAMODB_TABLE_NAME"), d.Now)
+}
