@@ -86,11 +86,13 @@ func api(allowedOrigin string, h apiHandler) handler {
 				answer.Headers[name] = value
 			}
 		}
-		text, err := json.Marshal(body)
-		if err != nil {
+		var text strings.Builder
+		encoder := json.NewEncoder(&text)
+		encoder.SetEscapeHTML(false) // A link stays readable.
+		if err := encoder.Encode(body); err != nil {
 			return nil, fmt.Errorf("encode answer: %w", err)
 		}
-		answer.Body = string(text)
+		answer.Body = text.String()
 		logger(ctx).Info().
 			Str("method", event.HTTPMethod).
 			Str("resource", event.Resource).

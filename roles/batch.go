@@ -106,11 +106,7 @@ func batch(v visibility, h messageHandler) handler {
 // comes again. The invocation itself goes on until its own deadline.
 func handleRecord(work, invocation context.Context, record events.SQSMessage, h messageHandler) (wait time.Duration, failed bool) {
 	m := newMessage(record)
-	log := logger(invocation).With().Str("messageId", m.id).Int("receives", m.receives).Logger()
-	if id := traceRoot(m.trace); id != "" {
-		log = log.With().Str("traceId", id).Logger()
-	}
-	ctx := log.WithContext(work)
+	ctx := forMessage(work, m)
 
 	err := errNoTimeLeft
 	if deadline, ok := invocation.Deadline(); !ok || time.Until(deadline) >= safetyMargin {

@@ -37,12 +37,13 @@ func invocation(t *testing.T) (context.Context, *bytes.Buffer) {
 	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "request-1"})
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	t.Cleanup(cancel)
-	return context.WithValue(zerolog.New(&log).WithContext(ctx), metricsKey{}, &metrics{}), &log
+	l := zerolog.New(zerolog.SyncWriter(&log))
+	return context.WithValue(l.WithContext(ctx), scopeKey{}, &scope{&metrics{}, l}), &log
 }
 
 // counted returns the sum of a metric's values in the invocation.
 func counted(ctx context.Context, name metric) float64 {
-	m, _ := ctx.Value(metricsKey{}).(*metrics)
+	m := ctx.Value(scopeKey{}).(*scope).metrics
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	sum := 0.0

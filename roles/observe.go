@@ -66,12 +66,9 @@ func (o *observed) Invoke(ctx context.Context, event []byte) (answer []byte, err
 	if cold {
 		m.add(coldStarts, 1)
 	}
-	log := o.log.With().
-		Str("requestId", requestID(ctx)).
-		Str("traceId", traceID(ctx)).
-		Bool("coldStart", cold).
-		Logger()
-	ctx = context.WithValue(log.WithContext(ctx), metricsKey{}, m)
+	untraced := o.log.With().Str("requestId", requestID(ctx)).Bool("coldStart", cold).Logger()
+	log := traced(untraced, traceHeader(ctx))
+	ctx = context.WithValue(log.WithContext(ctx), scopeKey{}, &scope{m, untraced})
 	defer func() {
 		if p := recover(); p != nil {
 			answer, err = nil, fmt.Errorf("panic: %v", p)
@@ -96,8 +93,10 @@ func traceHeader(ctx context.Context) string {
 	return h
 }
 
-// traceID returns the id of the trace that the invocation belongs to, or "".
-func traceID(ctx context.Context) string { return traceRoot(traceHeader(ctx)) }
+// traced returns a logger with the id of the trace that an X-Ray header names.
+func traced(log zerolog.Logger, header string) zerolog.Logger {
+	return log.With().Str("traceId", traceRoot(header)).Logger()
+}
 
 // traceRoot returns the trace id of an X-Ray header: Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1.
 func traceRoot(header string) string {
@@ -193,15 +192,36 @@ type metrics struct {
 	values map[metric][]float64
 }
 
-type metricsKey struct{}
+// scope is what belongs to one invocation.
+type scope struct {
+	metrics  *metrics
+	untraced zerolog.Logger // for messages, which bring a trace of their own
+}
+
+type scopeKey struct{}
+
+// forMessage returns a context whose log lines are about one message of the invocation. Its trace is the one that its
+// sender belonged to, if it came with one.
+func forMessage(ctx context.Context, m message) context.Context {
+	header := m.trace
+	if header == "" {
+		header = traceHeader(ctx)
+	}
+	log := *logger(ctx)
+	if s, ok := ctx.Value(scopeKey{}).(*scope); ok {
+		log = s.untraced
+	}
+	log = traced(log, header).With().Str("messageId", m.id).Int("receives", m.receives).Logger()
+	return log.WithContext(ctx)
+}
 
 // count adds one to a metric of the invocation.
 func count(ctx context.Context, name metric) { measure(ctx, name, 1) }
 
 // measure adds a value to a metric of the invocation.
 func measure(ctx context.Context, name metric, value float64) {
-	if m, ok := ctx.Value(metricsKey{}).(*metrics); ok {
-		m.add(name, value)
+	if s, ok := ctx.Value(scopeKey{}).(*scope); ok {
+		s.metrics.add(name, value)
 	}
 }
 

@@ -171,6 +171,28 @@ func TestObserve(t *testing.T) {
 		is.Equal(lines[1]["ColdStarts"], 1.0)
 		is.Equal(lines[2]["coldStart"], false) // the second invocation, which measured nothing
 	})
+	t.Run("gives a message's lines the trace that it came with, and once", func(t *testing.T) {
+		is := is.New(t)
+		var out bytes.Buffer
+		s, err := Configure(getter(complete("order_pdf_creator")))
+		is.NoErr(err)
+		o := observe(s, atNoon, NewLogger(&out, atNoon, "INFO"), batch(&fakeVisibility{}, func(ctx context.Context, m message) error {
+			logger(ctx).Info().Msg(m.id)
+			return nil
+		}))
+		//nolint:revive,staticcheck // The key that aws-lambda-go sets.
+		ctx := context.WithValue(t.Context(), "x-amzn-trace-id", "Root=1-1-1")
+		_, err = o.Invoke(ctx, []byte(`{"Records":[{"messageId":"m0"},{"messageId":"m1","attributes":{"AWSTraceHeader":"Root=1-2-2"}}]}`))
+		is.NoErr(err)
+		for line := range strings.Lines(out.String()) {
+			want := `"traceId":"1-1-1"`
+			if strings.Contains(line, `"messageId":"m1"`) {
+				want = `"traceId":"1-2-2"`
+			}
+			is.Equal(strings.Count(line, `"traceId"`), 1)
+			is.True(strings.Contains(line, want))
+		}
+	})
 	t.Run("writes metrics in the embedded format, whatever the level", func(t *testing.T) {
 		is := is.New(t)
 		lines := observedLines(t, "ERROR", func(ctx context.Context, _ []byte) ([]byte, error) {
