@@ -61,9 +61,9 @@ func clean(s string) string {
 	return strings.Trim(s, " ")
 }
 
-// values returns what a template can show of an order. The contract names the variables of each template in section 10;
+// valuesOf returns what a template can show of an order. The contract names the variables of each template in section 10;
 // those of both are open to both, except the link, and there are some more.
-func (k kind) values(o *order.Order, link string) values {
+func valuesOf(o *order.Order, linkName, link string) values {
 	v := values{
 		vars: map[string]string{
 			"orderNumber":   o.Number,
@@ -78,7 +78,7 @@ func (k kind) values(o *order.Order, link string) values {
 			"taxRate":       o.TaxRate.Percent().Display(),
 			"total":         o.Total.Display(),
 			"orderTotal":    o.Total.Display(),
-			k.link:          link,
+			linkName:        link,
 		},
 		lists: map[string][]map[string]string{},
 	}

@@ -48,9 +48,12 @@ func Addresses(list string) ([]string, error) {
 	}
 	addresses := make([]string, len(parsed))
 	for i, a := range parsed {
-		if a.Name == "" {
+		switch {
+		case !isBareAddress(a.Address):
+			return nil, fmt.Errorf("%q is not an e-mail address that SES takes", a.Address)
+		case a.Name == "":
 			addresses[i] = a.Address
-		} else {
+		default:
 			addresses[i] = a.String()
 		}
 	}
@@ -59,11 +62,12 @@ func Addresses(list string) ([]string, error) {
 
 // A kind is one of the two mails.
 type kind struct {
-	name     string // the value of the message tag "mail" in the events of SES
-	template string // key in the templates bucket
-	subject  string // followed by the order number
-	link     string // name of the variable with the link to the order
-	text     func(o *order.Order, link string) string
+	name       string // the value of the message tag "mail" in the events of SES
+	toCustomer bool   // else to the team
+	template   string // key in the templates bucket
+	subject    string // followed by the order number
+	linkName   string // the variable with the link to the order
+	text       func(o *order.Order, link string) string
 }
 
 // A Sender sends one of the two mails. It may be used concurrently.
@@ -80,7 +84,7 @@ func NewInternal(m Mailer, objects Objects, s Settings, now func() time.Time) *S
 		name:     "internal",
 		template: "internal/order_notification.html",
 		subject:  "New Order Received: ",
-		link:     "orderDetailsUrl",
+		linkName: "orderDetailsUrl",
 		text:     internalText,
 	})
 }
@@ -88,11 +92,12 @@ func NewInternal(m Mailer, objects Objects, s Settings, now func() time.Time) *S
 // NewCustomer returns the sender of the mail to the order's customer. The clock now decides how long the template is kept.
 func NewCustomer(m Mailer, objects Objects, s Settings, now func() time.Time) *Sender {
 	return newSender(m, objects, s, now, kind{
-		name:     "customer",
-		template: "customer/order_confirmation.html",
-		subject:  "Order Confirmation: ",
-		link:     "trackingUrl",
-		text:     customerText,
+		name:       "customer",
+		toCustomer: true,
+		template:   "customer/order_confirmation.html",
+		subject:    "Order Confirmation: ",
+		linkName:   "trackingUrl",
+		text:       customerText,
 	})
 }
 
@@ -114,7 +119,7 @@ type Sent struct {
 // faults that pass, or that an operator mends without touching the order, are others. Its text holds no address.
 func (s *Sender) Send(ctx context.Context, o order.Order) (Sent, error) {
 	to := s.settings.Recipients
-	if s.kind.name == "customer" {
+	if s.toCustomer {
 		if !isBareAddress(o.CustomerEmail) {
 			return Sent{}, &order.Permanent{Reason: "the customer's e-mail address is malformed"}
 		}
@@ -129,7 +134,7 @@ func (s *Sender) Send(ctx context.Context, o order.Order) (Sent, error) {
 	}
 	message := s.plain(&o)
 	if t != nil {
-		message.HTML, sent.Fallback = t.execute(s.values(&o, s.link(&o)))
+		message.HTML, sent.Fallback = s.html(&o, t)
 	}
 	out, err := s.mail.SendEmail(ctx, s.input(&o, to, message))
 	if err != nil {
@@ -139,13 +144,13 @@ func (s *Sender) Send(ctx context.Context, o order.Order) (Sent, error) {
 	return sent, nil
 }
 
-// Render returns the order's mail made with a template, as Send would send it. Where the template is broken the error says
-// how, and the message is the built-in plain text.
-func (s *Sender) Render(o order.Order, template string) (Message, error) {
+// Render returns the order's mail made with the template src, as Send would send it. Where the template is broken the error
+// says how, and the message is the built-in plain text.
+func (s *Sender) Render(o order.Order, src string) (Message, error) {
 	m := s.plain(&o)
-	t, err := parse(template)
+	t, err := parse(src)
 	if err == nil {
-		m.HTML, err = t.execute(s.values(&o, s.link(&o)))
+		m.HTML, err = s.html(&o, t)
 	}
 	return m, err
 }
@@ -154,6 +159,10 @@ func (s *Sender) link(o *order.Order) string { return orderLink(s.settings.Porta
 
 func (s *Sender) plain(o *order.Order) Message {
 	return Message{Subject: s.subject + clean(o.Number), Text: s.text(o, s.link(o))}
+}
+
+func (s *Sender) html(o *order.Order, t template) (string, error) {
+	return t.execute(valuesOf(o, s.linkName, s.link(o)))
 }
 
 func (s *Sender) input(o *order.Order, to []string, m Message) *sesv2.SendEmailInput {
@@ -170,7 +179,7 @@ func (s *Sender) input(o *order.Order, to []string, m Message) *sesv2.SendEmailI
 		Content:          &types.EmailContent{Simple: &types.Message{Subject: utf8(m.Subject), Body: body}},
 		// The tags come back in the events of SES, so that a bounce names its order.
 		EmailTags: []types.MessageTag{
-			{Name: aws.String("mail"), Value: aws.String(s.kind.name)},
+			{Name: aws.String("mail"), Value: aws.String(s.name)},
 			{Name: aws.String("orderId"), Value: aws.String(o.ID)},
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -310,7 +311,7 @@ func TestAddresses(t *testing.T) {
 			is.Equal(again, got) // stable
 		})
 	}
-	for _, list := range []string{"", " ", "team", "a@kimmyai.io b@kimmyai.io", "a@kimmyai.io\r\nBcc: b@kimmyai.io", "Orders <a@kimmyai.io", "a@"} {
+	for _, list := range []string{"", " ", "team", "a@kimmyai.io b@kimmyai.io", "a@kimmyai.io\r\nBcc: b@kimmyai.io", "Orders <a@kimmyai.io", "a@", "jürgen@kimmyai.io", `"a b"@kimmyai.io`} {
 		t.Run("refuses "+list, func(t *testing.T) {
 			is := is.New(t)
 			_, err := notify.Addresses(list)
@@ -356,18 +357,17 @@ func TestGolden(t *testing.T) {
 // golden compares got with a file of testdata, or writes it with -update.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", name)
 	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join("testdata", name), []byte(got), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(path)
+	want, err := fs.ReadFile(os.DirFS("testdata"), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s differs (look at it, then go test ./notify -update):\n%s", path, got)
+		t.Errorf("%s differs (look at it, then go test ./notify -update):\n%s", name, got)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html"
 	"net/url"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -308,8 +307,8 @@ func (p *parser) action(escape func(string) string, mayLoop bool) error {
 		if p.list == "" {
 			return errors.New("end without range")
 		}
-		p.nodes = append(p.outer, node{name: p.list, body: slices.Clip(p.nodes)})
-		p.outer, p.list = nil, ""
+		loop := node{name: p.list, body: p.nodes}
+		p.nodes, p.outer, p.list = append(p.outer, loop), nil, ""
 	case len(words) == 2 && words[0] == "range" && mayLoop && isName(words[1]):
 		if p.list != "" {
 			return errors.New("range inside of a range")
@@ -340,7 +339,7 @@ func (p *parser) word(stop string) string {
 	return rest
 }
 
-// space moves behind white space and the characters in also.
+// skipSpace moves behind white space and the characters in also.
 func (p *parser) skipSpace(also string) {
 	p.pos = len(p.src) - len(strings.TrimLeft(p.rest(), space+also))
 }
@@ -350,7 +349,7 @@ func (p *parser) skipSpace(also string) {
 func attributeEscape(name, before string) (func(string) string, error) {
 	switch name {
 	case "href", "src", "background":
-		return linkEscape(strings.ToLower(strings.TrimSpace(before)))
+		return linkEscape(before)
 	case "abbr", "alt", "class", "height", "id", "lang", "summary", "title", "value", "width":
 		return html.EscapeString, nil
 	}
@@ -361,7 +360,9 @@ func attributeEscape(name, before string) (func(string) string, error) {
 }
 
 func linkEscape(before string) (func(string) string, error) {
-	scheme, _, ok := strings.Cut(before, ":")
+	const longestScheme = 32
+	before = strings.TrimLeft(before, space)
+	scheme, _, ok := strings.Cut(strings.ToLower(before[:min(len(before), longestScheme)]), ":")
 	switch {
 	case before == "":
 		return wholeLink, nil
@@ -388,8 +389,12 @@ func linkPart(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
+// isName reports whether s is a letter with letters and digits behind it, in ASCII.
 func isName(s string) bool {
-	return s != "" && isLetter(s[0]) && !strings.ContainsFunc(s, func(r rune) bool {
-		return r > 'z' || !isLetter(byte(r)) && (r < '0' || r > '9')
-	})
+	for i := range len(s) {
+		if !isLetter(s[i]) && (i == 0 || s[i] < '0' || s[i] > '9') {
+			return false
+		}
+	}
+	return s != ""
 }
