@@ -53,7 +53,7 @@ func clean(s string) string {
 		switch {
 		case unicode.IsSpace(r) && r != '\u00a0':
 			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == unicode.ReplacementChar, r&0xfffe == 0xfffe:
+		case order.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == unicode.ReplacementChar:
 			return -1
 		}
 		return r
@@ -104,7 +104,7 @@ func valuesOf(o *order.Order, linkName, link string) values {
 // customerText is the plain text for the customer.
 func customerText(o *order.Order, link string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Dear %s,\n\nThank you for your order. This is what we have received:\n\nOrder %s\n%s\n",
+	fmt.Fprintf(&b, "Dear %s,\n\nThank you for your order. We have received it:\n\nOrder %s\n%s\n",
 		addressee(o), clean(o.Number), o.DateCreated.Display())
 	for _, i := range o.Items {
 		fmt.Fprintf(&b, "\n- %s\n  %s = %s\n", clean(i.ProductName), calculation(i), i.Subtotal.Display())

@@ -49,7 +49,7 @@ func Addresses(list string) ([]string, error) {
 	addresses := make([]string, len(parsed))
 	for i, a := range parsed {
 		switch {
-		case !isBareAddress(a.Address):
+		case !order.IsEmail(a.Address):
 			return nil, fmt.Errorf("%q is not an e-mail address that SES takes", a.Address)
 		case a.Name == "":
 			addresses[i] = a.Address
@@ -120,7 +120,7 @@ type Sent struct {
 func (s *Sender) Send(ctx context.Context, o order.Order) (Sent, error) {
 	to := s.settings.Recipients
 	if s.toCustomer {
-		if !isBareAddress(o.CustomerEmail) {
+		if !order.IsEmail(o.CustomerEmail) {
 			return Sent{}, &order.Permanent{Reason: "the customer's e-mail address is malformed"}
 		}
 		to = []string{o.CustomerEmail}
@@ -190,12 +190,6 @@ func (s *Sender) input(o *order.Order, to []string, m Message) *sesv2.SendEmailI
 		in.ConfigurationSetName = aws.String(s.settings.ConfigurationSet)
 	}
 	return in
-}
-
-// isBareAddress reports whether s is one address in ASCII and nothing else: no display name, comment or line break.
-func isBareAddress(s string) bool {
-	a, err := mail.ParseAddress(s)
-	return err == nil && a.Address == s && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // refusal turns an error of SES into one of the domain.

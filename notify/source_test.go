@@ -21,7 +21,7 @@ func TestTemplateIsKept(t *testing.T) {
 		o, m := defaults(t), &mailer{}
 		s := customerOf(m, o)
 		html := func() string {
-			sent, err := s.Send(t.Context(), sample(t))
+			sent, err := s.Send(t.Context(), placed())
 			is.NoErr(err)
 			is.NoErr(sent.Fallback)
 			is.NoErr(sent.Stale)
@@ -44,14 +44,14 @@ func TestTemplateSurvivesFailedReads(t *testing.T) {
 		o, m := defaults(t), &mailer{}
 		s := customerOf(m, o)
 		o.data[key] = "first"
-		_, err := s.Send(t.Context(), sample(t))
+		_, err := s.Send(t.Context(), placed())
 		is.NoErr(err)
 
 		down := errors.New("service unavailable")
 		o.before = func(context.Context) error { return down }
 		time.Sleep(5 * time.Minute)
 		for range 3 {
-			sent, err := s.Send(t.Context(), sample(t))
+			sent, err := s.Send(t.Context(), placed())
 			is.NoErr(err)
 			is.NoErr(sent.Fallback)              // the old template is better than none
 			is.True(errors.Is(sent.Stale, down)) // but it is told
@@ -60,7 +60,7 @@ func TestTemplateSurvivesFailedReads(t *testing.T) {
 
 		o.before, o.data[key] = nil, "second"
 		time.Sleep(10 * time.Second)
-		sent, err := s.Send(t.Context(), sample(t))
+		sent, err := s.Send(t.Context(), placed())
 		is.NoErr(err)
 		is.NoErr(sent.Stale)
 		is.Equal(*m.sent[4].Content.Simple.Body.Html.Data, "second") // soon after S3 is back
@@ -77,12 +77,12 @@ func TestMissingTemplateIsKept(t *testing.T) {
 				is := is.New(t)
 				o, m := defaults(t), &mailer{}
 				s := customerOf(m, o)
-				_, err := s.Send(t.Context(), sample(t))
+				_, err := s.Send(t.Context(), placed())
 				is.NoErr(err)
 				broken(o)
 				time.Sleep(5 * time.Minute)
 				for range 2 {
-					sent, err := s.Send(t.Context(), sample(t))
+					sent, err := s.Send(t.Context(), placed())
 					is.NoErr(err)
 					is.True(sent.Fallback != nil) // what the operator put there is what counts, not what was there before
 				}
@@ -98,7 +98,7 @@ func TestSlowTemplate(t *testing.T) {
 		o, m := defaults(t), &mailer{}
 		o.before = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		start := time.Now()
-		sent, err := customerOf(m, o).Send(t.Context(), sample(t))
+		sent, err := customerOf(m, o).Send(t.Context(), placed())
 		is.NoErr(err)
 		is.True(errors.Is(sent.Fallback, context.DeadlineExceeded)) // the mail did not wait for its looks
 		is.Equal(time.Since(start), 3*time.Second)                  // in the bubble's time
@@ -116,7 +116,7 @@ func TestBatchReadsTemplateOnce(t *testing.T) {
 		failures := make(chan error, batch)
 		for range batch {
 			go func() {
-				sent, err := s.Send(t.Context(), sample(t))
+				sent, err := s.Send(t.Context(), placed())
 				failures <- errors.Join(err, sent.Fallback)
 			}()
 		}
@@ -138,11 +138,11 @@ func TestWaitingForTheTemplateEnds(t *testing.T) {
 		o.before = func(context.Context) error { <-release; return nil }
 		s := customerOf(m, o)
 		done := make(chan struct{})
-		go func() { defer close(done); _, _ = s.Send(t.Context(), sample(t)) }()
+		go func() { defer close(done); _, _ = s.Send(t.Context(), placed()) }()
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		sent, err := s.Send(ctx, sample(t))
+		sent, err := s.Send(ctx, placed())
 		is.NoErr(err)
 		is.True(errors.Is(sent.Fallback, context.Canceled)) // did not wait behind the slow read
 		close(release)
@@ -158,13 +158,13 @@ func TestCancelledReadIsNotKept(t *testing.T) {
 	s := customerOf(m, o)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	sent, err := s.Send(ctx, sample(t))
+	sent, err := s.Send(ctx, placed())
 	is.NoErr(err)
 	is.True(errors.Is(sent.Fallback, context.Canceled))
-	sent, err = s.Send(t.Context(), sample(t))
+	sent, err = s.Send(t.Context(), placed())
 	is.NoErr(err)
 	is.NoErr(sent.Fallback)
-	is.True(strings.Contains(*m.sent[1].Content.Simple.Body.Html.Data, "Thandi Nkosi"))
+	is.True(strings.Contains(*m.sent[1].Content.Simple.Body.Html.Data, "Thandi Example"))
 }
 
 // A body that breaks off is a failed read, not a broken template.
@@ -174,12 +174,12 @@ func TestTruncatedRead(t *testing.T) {
 		o, m := defaults(t), &mailer{}
 		o.cut = errors.New("unexpected EOF")
 		s := customerOf(m, o)
-		sent, err := s.Send(t.Context(), sample(t))
+		sent, err := s.Send(t.Context(), placed())
 		is.NoErr(err)
 		is.True(errors.Is(sent.Fallback, o.cut))
 		o.cut = nil
 		time.Sleep(10 * time.Second)
-		sent, err = s.Send(t.Context(), sample(t))
+		sent, err = s.Send(t.Context(), placed())
 		is.NoErr(err)
 		is.NoErr(sent.Fallback) // read again after ten seconds, not five minutes
 	})
