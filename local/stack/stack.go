@@ -33,6 +33,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bbws/order-lambda/deploy"
+	"github.com/bbws/order-lambda/invoice/branding"
 	"github.com/bbws/order-lambda/local/cartstub"
 	"github.com/bbws/order-lambda/local/emulator"
 	"github.com/bbws/order-lambda/local/gateway"
@@ -269,26 +270,19 @@ func (s *Stack) createBuckets(ctx context.Context) error {
 			return fmt.Errorf("create bucket %s: %w", bucket, err)
 		}
 	}
-	root, err := emulator.Root()
-	if err != nil {
-		return err
-	}
 	if err := s.upload(ctx, templates.FS, ""); err != nil {
 		return err
 	}
-	return s.upload(ctx, os.DirFS(filepath.Join(root, "invoice", "branding")), "branding/")
+	return s.upload(ctx, branding.Files, "branding/")
 }
 
-// upload puts the files of a directory, except Go's, into the templates bucket. No directory is no file.
-func (s *Stack) upload(ctx context.Context, dir fs.FS, prefix string) error {
-	return fs.WalkDir(dir, ".", func(name string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || entry.IsDir() || path.Ext(name) == ".go" {
+// upload puts files into the templates bucket.
+func (s *Stack) upload(ctx context.Context, files fs.FS, prefix string) error {
+	return fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
 			return err
 		}
-		content, err := fs.ReadFile(dir, name)
+		content, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
 		}
