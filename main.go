@@ -6,12 +6,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
+	"github.com/rs/zerolog"
 
 	"github.com/bbws/order-lambda/roles"
 )
@@ -27,15 +31,18 @@ func main() {
 func run(ctx context.Context, getenv func(string) string, stdout io.Writer) (err error) {
 	defer func() {
 		if err != nil {
-			log := roles.NewLogger(stdout, time.Now, getenv("LOG_LEVEL"))
-			log.Error().Str("role", getenv("ROLE")).Err(err).Msg("cold start failed")
+			logger := roles.NewLogger(stdout, time.Now, getenv("LOG_LEVEL"))
+			logger.Error().Str("role", getenv("ROLE")).Err(err).Msg("cold start failed")
 		}
 	}()
 	settings, err := roles.Configure(getenv)
 	if err != nil {
 		return err
 	}
-	cfg, err := config.LoadDefaultConfig(ctx)
+	others := libraryLog{roles.NewLogger(stdout, time.Now, getenv("LOG_LEVEL")).With().Str("role", settings.Role()).Logger()}
+	log.SetFlags(0)
+	log.SetOutput(others) // aws-lambda-go tells there of failed invocations, and why it gives up
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithLogger(others))
 	if err != nil {
 		return fmt.Errorf("load AWS configuration: %w", err)
 	}
@@ -47,4 +54,22 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer) (err
 	})
 	lambda.StartWithOptions(handler, lambda.WithContext(ctx))
 	return nil
+}
+
+// A libraryLog makes what libraries want to say lines of the log, each a JSON object like all others.
+type libraryLog struct{ zerolog.Logger }
+
+// Write takes a line of the standard logger.
+func (l libraryLog) Write(p []byte) (int, error) {
+	l.Error().Msg(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// Logf takes a line of the AWS SDK.
+func (l libraryLog) Logf(class logging.Classification, format string, v ...any) {
+	event := l.Debug()
+	if class == logging.Warn {
+		event = l.Warn()
+	}
+	event.Msgf(format, v...)
 }
