@@ -45,7 +45,7 @@ func TestReadmeSettings(t *testing.T) {
 	}
 	for name, want := range declared {
 		got := documented[name]
-		is.Equal(got.value, want.value) // the default in the README
+		is.Equal(got.value, want.value)                                                                                                       // the default in the README
 		is.Equal(slices.Sorted(slices.Values(strings.Split(got.roles, ", "))), slices.Sorted(slices.Values(strings.Split(want.roles, ", ")))) // the roles in the README
 	}
 	is.Equal(len(documented), len(declared)) // no setting that does not exist
