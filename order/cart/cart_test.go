@@ -217,10 +217,11 @@ func TestGetFromSlowServer(t *testing.T) {
 		calls int32
 		most  time.Duration // how long Get may take
 	}{
-		"time for all":     {time.Minute, 3, 3*3*time.Second + 600*time.Millisecond},
-		"time for two":     {9 * time.Second, 2, 2*3*time.Second + 200*time.Millisecond},
-		"time for one":     {6 * time.Second, 1, 3 * time.Second},
-		"time for a piece": {time.Second, 1, time.Second},
+		"time for all":      {time.Minute, 3, 3*3*time.Second + 600*time.Millisecond},
+		"time for two":      {9 * time.Second, 2, 2*3*time.Second + 200*time.Millisecond},
+		"just time for two": {6200 * time.Millisecond, 2, 2*3*time.Second + 200*time.Millisecond},
+		"time for one":      {6 * time.Second, 1, 3 * time.Second},
+		"time for a piece":  {time.Second, 1, time.Second},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
