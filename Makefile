@@ -109,4 +109,13 @@ preview: ## render sample orders into out/preview: PDF, PNG, HTML and an index p
 
 # --- faults -------------------------------------------------------------------------------------------------------
 
+FUZZTIME ?= 30s
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	@git grep -oE '^func Fuzz\w+' -- '*_test.go' | sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | while read -r dir target; do \
+		echo "== $$dir $$target"; \
+		go test "./$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null; \
+	done
+
 # --- speed --------------------------------------------------------------------------------------------------------
