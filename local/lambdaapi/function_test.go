@@ -191,9 +191,7 @@ func TestScalesOutOnDemandUpToTheBound(t *testing.T) {
 			}
 		})
 	}
-	for f.Environments() < 3 {
-		time.Sleep(time.Millisecond)
-	}
+	waitFor(t, gate, 3)
 	is.NoErr(os.WriteFile(gate, nil, 0o600))
 	wg.Wait()
 	is.Equal(len(processes), 3) // no more processes than allowed
@@ -202,6 +200,21 @@ func TestScalesOutOnDemandUpToTheBound(t *testing.T) {
 		total += n
 	}
 	is.Equal(total, 8) // every invocation was answered
+}
+
+// waitFor waits until so many processes wait for a gate.
+func waitFor(t *testing.T, gate string, n int) {
+	t.Helper()
+	for {
+		waiting, err := filepath.Glob(gate + ".*")
+		if err != nil || t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+		if len(waiting) >= n {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func TestCallerThatGivesUp(t *testing.T) {
@@ -213,9 +226,7 @@ func TestCallerThatGivesUp(t *testing.T) {
 		_, err := f.invoke(context.Background(), "wait", gate)
 		running <- err
 	}()
-	for f.Environments() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	waitFor(t, gate, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := f.invoke(ctx, "", "")

@@ -42,6 +42,7 @@ func main() {
 		case "hang":
 			select {}
 		case "wait":
+			_ = os.WriteFile(fmt.Sprint(e.Text, ".", os.Getpid()), nil, 0o600) // tells that it waits
 			for _, err := os.Stat(e.Text); err != nil; _, err = os.Stat(e.Text) {
 				time.Sleep(time.Millisecond)
 			}
