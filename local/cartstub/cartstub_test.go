@@ -27,8 +27,17 @@ func TestCarts(t *testing.T) {
 		id    string
 		lines int
 	}{
-		{"cart-good", 1}, {"cart-1001", 1}, {"anything", 1}, {"cart-shipping-7", 3}, {"cart-bare", 1}, {"cart-large", 200},
-		{"cart-totals", 1}, {"cart-flaky", 1}, {"cart-empty", 0}, {"cart-foreign", 1}, {"cart-crowded", 201},
+		{"cart-good", 1},
+		{"cart-1001", 1},
+		{"anything", 1},
+		{"cart-shipping-7", 3},
+		{"cart-bare", 1},
+		{"cart-large", 200},
+		{"cart-totals", 1},
+		{"cart-flaky", 1},
+		{"cart-empty", 0},
+		{"cart-foreign", 1},
+		{"cart-crowded", 201},
 	} {
 		t.Run(c.id, func(t *testing.T) {
 			is := is.New(t)

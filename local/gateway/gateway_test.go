@@ -230,24 +230,42 @@ func TestGatewayAnswersByItself(t *testing.T) {
 		{name: "outside the API", method: "GET", target: "/", status: 403, kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token"},
 		{name: "body over 10 MB", method: "POST", target: "/v1.0/orders", body: strings.Repeat("x", maxBody+1), status: 413, kind: "REQUEST_TOO_LARGE", message: "Request Too Long"},
 		{name: "event over 6 MB", method: "POST", target: "/v1.0/orders", body: strings.Repeat("x", maxPayload), status: 413, kind: "REQUEST_TOO_LARGE", message: "Request Too Long"},
-		{name: "function error", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
-			broken: func(_ *gateway, f *fakeFunction) { f.err = &lambdaapi.Error{Type: "errorString"} }},
-		{name: "throttled", method: "POST", target: "/v1.0/orders", status: 429, kind: "THROTTLED", message: "Too Many Requests",
-			broken: func(_ *gateway, f *fakeFunction) { f.err = lambdaapi.ErrThrottled }},
-		{name: "too slow", method: "POST", target: "/v1.0/orders", status: 504, kind: "INTEGRATION_TIMEOUT", message: "Endpoint request timed out",
-			broken: func(g *gateway, f *fakeFunction) { g.timeout, f.hangs = time.Millisecond, true }},
-		{name: "answer is no JSON", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
-			broken: func(_ *gateway, f *fakeFunction) { f.answer = "fine" }},
-		{name: "answer without a status", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
-			broken: func(_ *gateway, f *fakeFunction) { f.answer = `{"body":"fine"}` }},
-		{name: "answer with a status that is a string", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
-			broken: func(_ *gateway, f *fakeFunction) { f.answer = `{"statusCode":"200"}` }},
-		{name: "answer with a body that is an object", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
-			broken: func(_ *gateway, f *fakeFunction) { f.answer = `{"statusCode":200,"body":{}}` }},
-		{name: "answer with more than the format knows", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
-			broken: func(_ *gateway, f *fakeFunction) { f.answer = `{"statusCode":200,"data":1}` }},
-		{name: "answer with a broken encoding", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
-			broken: func(_ *gateway, f *fakeFunction) { f.answer = `{"statusCode":200,"isBase64Encoded":true,"body":"?"}` }},
+		{
+			name: "function error", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
+			broken: func(_ *gateway, f *fakeFunction) { f.err = &lambdaapi.Error{Type: "errorString"} },
+		},
+		{
+			name: "throttled", method: "POST", target: "/v1.0/orders", status: 429, kind: "THROTTLED", message: "Too Many Requests",
+			broken: func(_ *gateway, f *fakeFunction) { f.err = lambdaapi.ErrThrottled },
+		},
+		{
+			name: "too slow", method: "POST", target: "/v1.0/orders", status: 504, kind: "INTEGRATION_TIMEOUT", message: "Endpoint request timed out",
+			broken: func(g *gateway, f *fakeFunction) { g.timeout, f.hangs = time.Millisecond, true },
+		},
+		{
+			name: "answer is no JSON", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
+			broken: func(_ *gateway, f *fakeFunction) { f.answer = "fine" },
+		},
+		{
+			name: "answer without a status", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
+			broken: func(_ *gateway, f *fakeFunction) { f.answer = `{"body":"fine"}` },
+		},
+		{
+			name: "answer with a status that is a string", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
+			broken: func(_ *gateway, f *fakeFunction) { f.answer = `{"statusCode":"200"}` },
+		},
+		{
+			name: "answer with a body that is an object", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
+			broken: func(_ *gateway, f *fakeFunction) { f.answer = `{"statusCode":200,"body":{}}` },
+		},
+		{
+			name: "answer with more than the format knows", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
+			broken: func(_ *gateway, f *fakeFunction) { f.answer = `{"statusCode":200,"data":1}` },
+		},
+		{
+			name: "answer with a broken encoding", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
+			broken: func(_ *gateway, f *fakeFunction) { f.answer = `{"statusCode":200,"isBase64Encoded":true,"body":"?"}` },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			is := is.New(t)

@@ -78,8 +78,10 @@ func start(t *testing.T, visibility string, config Config, function invokerFunc,
 	queue, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"VisibilityTimeout": visibility}})
 	is.NoErr(err)
 	for _, body := range bodies {
-		_, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String(body),
-			MessageAttributes: map[string]types.MessageAttributeValue{"kind": {DataType: aws.String("String"), StringValue: aws.String("test")}}})
+		_, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{
+			QueueUrl: queue.QueueUrl, MessageBody: aws.String(body),
+			MessageAttributes: map[string]types.MessageAttributeValue{"kind": {DataType: aws.String("String"), StringValue: aws.String("test")}},
+		})
 		is.NoErr(err)
 	}
 	config.Client, config.QueueURL, config.QueueARN = client, *queue.QueueUrl, "arn:aws:sqs:eu-west-1:000000000000:"+name
