@@ -72,6 +72,26 @@ lint: ## run the linters
 
 # --- image --------------------------------------------------------------------------------------------------------
 
+IMAGE ?= order-lambda
+ROLE ?= get_order
+EVENT ?= roles/testdata/$(ROLE).json
+
+.PHONY: image image-push image-test invoke
+image: ## build the container image IMAGE (arm64; ARCH=amd64 for another)
+	@deploy/image.sh build $(IMAGE)
+
+image-push: ## push IMAGE to REPO=… and print its digest
+	@test -n "$(REPO)" || { echo "make image-push wants REPO=…, as terraform output prints it" >&2; exit 2; }
+	@deploy/image.sh push $(IMAGE) $(REPO)
+
+image-test: setup ## build the image, look into it, and run all eight roles from it
+	@deploy/image-test.sh
+
+invoke: setup ## send a role its event: make invoke ROLE=get_order EVENT=…; IMAGE if it is built, else the binary
+	@docker=$$(deploy/image.sh docker); image=; \
+	if [ -n "$$docker" ] && $$docker image inspect $(IMAGE) >/dev/null 2>&1; then image=$(IMAGE); fi; \
+	go run ./local/invoke -docker "$$docker" -image "$$image" $(ROLE) $(EVENT)
+
 # --- deploy -------------------------------------------------------------------------------------------------------
 
 # Checks Terraform where the AWS provider cannot be downloaded.

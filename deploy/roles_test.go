@@ -1,11 +1,13 @@
 package deploy_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/deploy"
+	"github.com/bbws/order-lambda/roles"
 )
 
 // TestRolesAreTheContracts holds the table to section 1 of the contract, which is written out here once more.
@@ -23,14 +25,34 @@ func TestRolesAreTheContracts(t *testing.T) {
 	}
 
 	is := is.New(t)
-	roles, err := deploy.Roles()
+	deployed, err := deploy.Roles()
 	is.NoErr(err)
-	is.Equal(len(roles), len(want)) // eight roles
-	for name, role := range roles {
+	is.Equal(len(deployed), len(want)) // eight roles
+	for name, role := range deployed {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
-			role.Settings = nil // held to the code's own table
-			is.Equal(role, want[name])
+			role.Settings = nil        // held to the code's own table
+			is.Equal(role, want[name]) // section 1
+		})
+	}
+}
+
+// TestSettingsAreTheCodes holds what each function is told to what its role reads.
+func TestSettingsAreTheCodes(t *testing.T) {
+	is := is.New(t)
+	deployed, err := deploy.Roles()
+	is.NoErr(err)
+	all := roles.All()
+	is.Equal(len(all), len(deployed)) // every role of the code is deployed, and no other
+	for _, role := range all {
+		t.Run(role.Name, func(t *testing.T) {
+			is := is.New(t)
+			var names []string
+			for _, setting := range role.Settings {
+				names = append(names, setting.Name)
+			}
+			slices.Sort(names)
+			is.Equal(slices.Sorted(slices.Values(deployed[role.Name].Settings)), names) // roles.json and roles.All()
 		})
 	}
 }

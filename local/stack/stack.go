@@ -107,6 +107,7 @@ type Stack struct {
 	options   Options
 	roles     map[string]deploy.Role
 	functions map[string]*lambdaapi.Function
+	environ   map[string][]string
 	logs      map[string]*roleLog
 	batches   batchLog
 
@@ -119,7 +120,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{options: options, roles: roles, functions: map[string]*lambdaapi.Function{}, logs: map[string]*roleLog{}}
+	s := &Stack{options: options, roles: roles, functions: map[string]*lambdaapi.Function{}, environ: map[string][]string{}, logs: map[string]*roleLog{}}
 	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, err
@@ -316,9 +317,10 @@ func (s *Stack) run(db *emulator.DynamoDB, cloud *emulator.AWS, binary string) e
 			url := "http://" + front.Addr().String()
 			env = append(env, "AWS_ENDPOINT_URL="+url, "AWS_ENDPOINT_URL_DYNAMODB="+url, "AWS_ENDPOINT_URL_SESV2="+url)
 		}
+		s.environ[name] = env
 		config := lambdaapi.Config{
 			Name: "bbws-" + strings.ReplaceAll(name, "_", "-") + "-" + Environment, Command: []string{binary}, Env: env,
-			Memory: role.Memory, Timeout: time.Duration(role.Timeout) * time.Second, Log: log, Environments: apiEnvironments, RIE: officialRIE(),
+			Memory: role.Memory, Timeout: time.Duration(role.Timeout) * time.Second, Log: log, Environments: apiEnvironments, RIE: OfficialRIE(),
 		}
 		if role.IsConsumer() {
 			config.Environments = role.MaxConcurrency
@@ -342,8 +344,8 @@ func (s *Stack) run(db *emulator.DynamoDB, cloud *emulator.AWS, binary string) e
 	return nil
 }
 
-// officialRIE returns the path of the official Runtime Interface Emulator if there is one, else "".
-func officialRIE() string {
+// OfficialRIE returns the path of the official Runtime Interface Emulator if there is one, else "".
+func OfficialRIE() string {
 	if rie := os.Getenv("RIE"); rie != "" {
 		return rie
 	}

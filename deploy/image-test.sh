@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# Builds the image, looks at it from outside, and runs all eight roles from it against the local stack.
+#
+# Where the base images cannot be pulled, the very same Dockerfile is built against stand-ins made of this machine: its Go for
+# the build image; the emulator of local/rie and an entrypoint for Lambda's base. That needs root, and on Debian installs
+# what is missing: an engine, and an emulator of arm64.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+name=order-lambda:test
+arch=${ARCH:-arm64}
+
+say() { echo "--- $*"; }
+fail() {
+	echo "image-test: $*" >&2
+	exit 1
+}
+expect() { # expect WHAT GOT WANTED
+	[ "$2" = "$3" ] || fail "$1 is '$2', not '$3'"
+	echo "$1: $2"
+}
+
+cleanup=()
+tidy() {
+	for ((i = ${#cleanup[@]} - 1; i >= 0; i--)); do eval "${cleanup[i]}" || true; done
+}
+trap tidy EXIT
+
+need() { # need COMMAND PACKAGE
+	if command -v "$1" >/dev/null; then return; fi
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then fail "$1 is missing: install $2"; fi
+	echo "installing $2"
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2"; } >/dev/null
+}
+
+own_engine() { # an engine of our own, which leaves the machine's alone
+	[ "$(id -u)" = 0 ] || fail "no engine reaches the base images, and a Docker engine of its own needs root"
+	need dockerd docker.io
+	need runc runc
+	need busybox busybox-static
+	local dir data=$PWD/.cache/image
+	dir=$(mktemp -d)
+	mkdir -p "$data"
+	dockerd --data-root "$data" --exec-root "$dir/exec" --pidfile "$dir/pid" -H "unix://$dir/socket" \
+		--iptables=false --bridge=none >"$dir/log" 2>&1 &
+	cleanup+=("kill $! && wait $!; rm -rf '$dir'")
+	export DOCKER_HOST=unix://$dir/socket
+	for _ in $(seq 100); do
+		if docker=$(deploy/image.sh docker) && [ -n "$docker" ]; then return; fi
+		sleep 0.1
+	done
+	fail "the Docker engine does not start: $(tail -1 "$dir/log")"
+}
+
+emulate() { # lets the kernel run the target's programs
+	case $arch/$(uname -m) in arm64/aarch64 | amd64/x86_64) return ;; esac
+	[ "$arch" = arm64 ] || fail "only arm64 is emulated"
+	need qemu-aarch64-static qemu-user-static
+	local formats=/proc/sys/fs/binfmt_misc
+	if [ ! -e $formats/register ]; then
+		mount -t binfmt_misc binfmt_misc $formats
+		cleanup+=("umount $formats")
+	fi
+	if [ ! -e $formats/qemu-aarch64 ]; then
+		cat /usr/lib/binfmt.d/qemu-aarch64.conf >$formats/register
+		cleanup+=("echo -1 >$formats/qemu-aarch64")
+	fi
+}
+
+standins() {
+	local dir goroot go
+	goroot=$(go env GOROOT)
+	go=$(go env GOVERSION)
+	export BUILD_IMAGE=standin/build:$go BASE_IMAGE=standin/base:$arch BUILD_FLAGS="--network host"
+	dir=$(mktemp -d)
+	cleanup+=("rm -rf '$dir'")
+	if ! "$docker" image inspect "$BUILD_IMAGE" >/dev/null 2>&1; then
+		mkdir -p "$dir"/build/{bin,etc/ssl/certs,tmp,root,usr/local}
+		cp "$(command -v busybox)" "$dir/build/bin/"
+		for applet in sh find touch; do ln -s busybox "$dir/build/bin/$applet"; done
+		cp /etc/ssl/certs/ca-certificates.crt "$dir/build/etc/ssl/certs/"
+		tar -c -C "$dir/build" . --transform "s|^${goroot#/}|usr/local/go|" --exclude="${goroot#/}/test" -C / "${goroot#/}" |
+			"$docker" import -c 'ENV PATH=/usr/local/go/bin:/bin GOPATH=/go' - "$BUILD_IMAGE" >/dev/null
+	fi
+	mkdir -p "$dir"/base/{usr/local/bin,etc/ssl/certs,tmp,var/task,var/runtime}
+	cp /etc/ssl/certs/ca-certificates.crt "$dir/base/etc/ssl/certs/"
+	CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w" -o "$dir/base/usr/local/bin/aws-lambda-rie" ./local/rie
+	CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w" -o "$dir/base/lambda-entrypoint.sh" ./deploy/standin
+	printf '%s\n' 'FROM scratch' 'COPY . /' 'ENV LAMBDA_TASK_ROOT=/var/task LAMBDA_RUNTIME_DIR=/var/runtime' \
+		'WORKDIR /var/task' 'ENTRYPOINT ["/lambda-entrypoint.sh"]' >"$dir/base.Dockerfile"
+	DOCKER_BUILDKIT=1 "$docker" build -q --platform "linux/$arch" -t "$BASE_IMAGE" -f "$dir/base.Dockerfile" "$dir/base" >/dev/null
+}
+
+base=${BASE_IMAGE:-$(sed -n 's/^ARG BASE_IMAGE=//p' Dockerfile)}
+docker=$(deploy/image.sh docker)
+if [ -z "$docker" ] || ! "$docker" pull -q --platform "linux/$arch" "$base" >/dev/null 2>&1; then
+	say "stand-ins, since $base cannot be had here"
+	if [ -z "$docker" ]; then own_engine; fi
+	standins
+	base=$BASE_IMAGE
+fi
+emulate
+
+timed() { # timed WHAT COMMAND…
+	local what=$1 start=${EPOCHREALTIME/./}
+	shift
+	"$@" >"$log" 2>&1 || { cat "$log" >&2 && fail "$what failed"; }
+	echo "$what: $(((${EPOCHREALTIME/./} - start) / 100000))" | sed -E 's/([0-9])$/.\1 s/; s/: \./: 0./'
+}
+log=$(mktemp)
+cleanup+=("rm -f '$log'")
+
+say "build"
+timed "image, first build" deploy/image.sh build "$name"
+layers=$("$docker" image inspect -f '{{json .RootFS.Layers}}' "$name")
+timed "image, nothing changed" deploy/image.sh build "$name"
+timed "image, built again without the cache of steps" env BUILD_FLAGS="${BUILD_FLAGS:-} --no-cache" deploy/image.sh build "$name"
+expect "same commit, same layers" "$("$docker" image inspect -f '{{json .RootFS.Layers}}' "$name")" "$layers"
+
+say "what is in it"
+look() { "$docker" image inspect -f "$1" "$name"; }
+expect platform "$(look '{{.Os}}/{{.Architecture}}')" "linux/$arch"
+expect entrypoint "$(look '{{json .Config.Entrypoint}}')" "$("$docker" image inspect -f '{{json .Config.Entrypoint}}' "$base")"
+expect command "$(look '{{json .Config.Cmd}}')" '["bootstrap"]'
+expect environment "$(look '{{json .Config.Env}}')" "$("$docker" image inspect -f '{{json .Config.Env}}' "$base")"
+expect "label revision" "$(look '{{index .Config.Labels "org.opencontainers.image.revision"}}')" \
+	"$(git describe --always --abbrev=40 --exclude '*' --dirty)"
+[[ $(look '{{index .Config.Labels "org.opencontainers.image.source"}}') == https://* ]] || fail "no label source"
+expect "layers beyond the base" "$(($(look '{{len .RootFS.Layers}}') - $("$docker" image inspect -f '{{len .RootFS.Layers}}' "$base")))" 1
+files() { # of the last layer
+	local dir
+	dir=$(mktemp -d)
+	"$docker" save "$name" | tar -x -C "$dir"
+	tar -tf "$dir/$(grep -o '"Layers":\[[^]]*' "$dir/manifest.json" | grep -o '[^"]*' | tail -1)" | grep -v '/$' | sort | paste -sd' '
+	rm -rf "$dir"
+}
+expect "files in that layer" "$(files)" var/runtime/bootstrap
+size=$(($(look '{{.Size}}') - $("$docker" image inspect -f '{{.Size}}' "$base")))
+echo "size beyond the base: $((size / 1000)) kB"
+[ "$size" -lt 40000000 ] || fail "the image grew beyond 40 MB over its base"
+
+say "cold start without ROLE"
+# As on Lambda: the entrypoint finds a Runtime API and runs the binary as it is.
+if answer=$("$docker" run --rm --network none --platform "linux/$arch" -e AWS_LAMBDA_RUNTIME_API=127.0.0.1:9 "$name" 2>&1); then
+	fail "an image without ROLE starts"
+else
+	expect "exit status" $? 1
+fi
+echo "$answer"
+[[ $answer == *"ROLE is missing"* && $answer == *customer_order_confirmation* ]] || fail "an image without ROLE does not say so"
+
+say "the eight roles from the image, under its emulator"
+go run ./local/invoke -docker "$docker" -image "$name" -all
