@@ -163,18 +163,14 @@ func goodValues(p *openapi3.Parameter) []string {
 	switch {
 	case p.Example != nil:
 		return []string{fmt.Sprint(p.Example)}
-	case len(p.Examples) > 0:
-		var all []string
-		for _, name := range slices.Sorted(maps.Keys(p.Examples)) {
-			all = append(all, fmt.Sprint(p.Examples[name].Value.Value))
-		}
-		return all
 	case s.Default != nil:
 		return []string{fmt.Sprint(s.Default)}
 	case len(s.Enum) > 0:
 		return []string{fmt.Sprint(s.Enum[0])}
+	case p.Name == "from" || p.Name == "to":
+		return []string{"2025-12-30", "2025-12-30T10:30:00Z", "2025-12-31T23:59:59.999999+02:00"}
 	default:
-		return []string{"abcd"}
+		return []string{"abcdefg"}
 	}
 }
 

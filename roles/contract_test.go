@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -49,6 +52,9 @@ func TestContract(t *testing.T) {
 	routes := 0
 	for _, item := range a.contract.Document().Paths.Map() {
 		routes += len(item.Operations())
+	}
+	if t.Failed() {
+		return
 	}
 	t.Logf("contract: %d routes, %d documented answers, %d constraints, all of them seen, in %d exchanges",
 		routes, len(a.contract.Documented()), len(constraints(a.contract.Document())), a.contract.Seen())
@@ -554,4 +560,32 @@ func try(t *testing.T, a *testedAPI, d draft, p probe) string {
 		return fmt.Sprintf("the answer does not name %s: %.500s", p.field, got.body)
 	}
 	return ""
+}
+
+// TestErrorTable holds the README's table of errors to the contract, which TestContract holds to the code.
+func TestErrorTable(t *testing.T) {
+	is := is.New(t)
+	c, err := contract.Load("openapi.yaml")
+	is.NoErr(err)
+	documented := map[string]bool{}
+	for _, a := range c.Documented() {
+		if a.Code != "" {
+			documented[fmt.Sprint(a.Status, " ", a.Code)] = true
+		}
+	}
+	for _, code := range c.Document().Components.Schemas["Error"].Value.Properties["code"].Value.Enum {
+		switch code {
+		case "gateway_refused":
+			documented["4xx gateway_refused"] = true
+		case "gateway_failed":
+			documented["5xx gateway_failed"] = true
+		}
+	}
+	text, err := os.ReadFile("../README.md")
+	is.NoErr(err)
+	told := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (\\d..) \\| `(\\w+)` \\|").FindAllStringSubmatch(string(text), -1) {
+		told[row[1]+" "+row[2]] = true
+	}
+	is.Equal(slices.Sorted(maps.Keys(told)), slices.Sorted(maps.Keys(documented))) // the README tells of what is documented
 }
