@@ -108,6 +108,11 @@ PAGE := local/page
 PAGE_MODULES := $(PAGE)/node_modules/.package-lock.json
 
 setup: $(PAGE_MODULES)
+test: browser
+
+.PHONY: browser
+browser:
+	@[ -n "$${CHROMIUM:-}" ] || command -v google-chrome >/dev/null || { $(call need,chromium,chromium,Chromium (or say in CHROMIUM where it is)) }
 
 $(PAGE_MODULES): $(PAGE)/package-lock.json
 	@$(call need,npm,npm,Node and npm)

@@ -12,6 +12,7 @@ const ui = SwaggerUIBundle({
   url: 'openapi.json',
   domNode: $('#api'),
   deepLinking: true,
+  defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
   tryItOutEnabled: true,
   validatorUrl: null,
