@@ -65,6 +65,7 @@ func clean(s string) string {
 // those of both are open to both, except the link, and there are some more.
 func valuesOf(o *order.Order, linkName, link string) values {
 	v := values{
+		link: linkName,
 		vars: map[string]string{
 			"orderNumber":   o.Number,
 			"orderDate":     o.DateCreated.Display(),

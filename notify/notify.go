@@ -46,6 +46,9 @@ func Addresses(list string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a list of e-mail addresses: %w", err)
 	}
+	if len(parsed) == 0 { // "Team:;" is a group of nobody.
+		return nil, errors.New("not a list of e-mail addresses: no address")
+	}
 	addresses := make([]string, len(parsed))
 	for i, a := range parsed {
 		switch {

@@ -286,7 +286,7 @@ func TestAddresses(t *testing.T) {
 			is.Equal(again, got) // stable
 		})
 	}
-	for _, list := range []string{"", " ", "team", "a@kimmyai.io b@kimmyai.io", "a@kimmyai.io\r\nBcc: b@kimmyai.io", "Orders <a@kimmyai.io", "a@", "jürgen@kimmyai.io", `"a b"@kimmyai.io`} {
+	for _, list := range []string{"", "Team:;", " ", "team", "a@kimmyai.io b@kimmyai.io", "a@kimmyai.io\r\nBcc: b@kimmyai.io", "Orders <a@kimmyai.io", "a@", "jürgen@kimmyai.io", `"a b"@kimmyai.io`} {
 		t.Run("refuses "+list, func(t *testing.T) {
 			is := is.New(t)
 			_, err := notify.Addresses(list)
@@ -300,6 +300,7 @@ func TestAddressee(t *testing.T) {
 		{"Thandi Example", "Someone Else", "Dear Thandi Example,"},
 		{"", "Accounts Department", "Dear Accounts Department,"},
 		{" \u202e ", "", "Dear customer,"},
+		{"Thandi\r\nof\tthe\u2028South\u0000", "", "Dear Thandi  of the South,"},
 	} {
 		t.Run(tt.want, func(t *testing.T) {
 			is := is.New(t)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/bbws/order-lambda/notify"
 )
 
 const key = "customer/order_confirmation.html"
@@ -36,6 +38,20 @@ func TestTemplateIsKept(t *testing.T) {
 		is.Equal(html(), "second") // and no longer
 		is.Equal(o.reads.Load(), int32(2))
 	})
+}
+
+// A clock that is set back must not keep an old template alive.
+func TestTemplateIsReadAgainWhenTheClockGoesBack(t *testing.T) {
+	is := is.New(t)
+	o, m := defaults(t), &mailer{}
+	clock := time.Date(2025, 12, 30, 10, 30, 0, 0, time.UTC)
+	s := notify.NewCustomer(m, o, settings(), func() time.Time { return clock })
+	for range 2 {
+		_, err := s.Send(t.Context(), placed())
+		is.NoErr(err)
+		clock = clock.Add(-time.Hour)
+	}
+	is.Equal(o.reads.Load(), int32(2))
 }
 
 func TestTemplateSurvivesFailedReads(t *testing.T) {
@@ -154,13 +170,13 @@ func TestWaitingForTheTemplateEnds(t *testing.T) {
 func TestCancelledReadIsNotKept(t *testing.T) {
 	is := is.New(t)
 	o, m := defaults(t), &mailer{}
-	o.before = func(ctx context.Context) error { return ctx.Err() }
-	s := customerOf(m, o)
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	o.before = func(ctx context.Context) error { cancel(); return ctx.Err() }
+	s := customerOf(m, o)
 	sent, err := s.Send(ctx, placed())
 	is.NoErr(err)
 	is.True(errors.Is(sent.Fallback, context.Canceled))
+	o.before = nil
 	sent, err = s.Send(t.Context(), placed())
 	is.NoErr(err)
 	is.NoErr(sent.Fallback)

@@ -33,12 +33,40 @@ type node struct {
 	literal string
 	name    string
 	ofItem  bool // {{.name}}, of the loop's item
-	escape  func(string) string
+	place   place
 	body    template
 }
 
-// values are what a template can show: by name, and in lists by name.
+// A place is where a variable stands.
+type place int
+
+const (
+	nowhere     place = iota // takes no variable
+	inText                   // takes loops, too
+	inValue                  // an attribute or an element that holds nothing but text
+	inLink                   // behind the host of a web address
+	inMailLink               // behind mailto:
+	atLinkStart              // takes only the order's link, so that nobody else's words decide where a link leads
+)
+
+// escape returns a value as it may stand in the place. Whatever the place, it has no < > & " and ' of its own.
+func (p place) escape(s string) string {
+	switch p {
+	case inLink:
+		return escapeLink(s)
+	case inMailLink:
+		return strings.ReplaceAll(escapeLink(s), "%40", "@")
+	default:
+		return html.EscapeString(s)
+	}
+}
+
+// escapeLink keeps the unreserved characters of RFC 3986, section 2.3, and percent-encodes all others.
+func escapeLink(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+
+// values are what a template can show: by name, and in lists by name. The variable named link is the order's link.
 type values struct {
+	link  string
 	vars  map[string]string
 	lists map[string][]map[string]string
 }
@@ -73,10 +101,13 @@ func (t template) write(b *strings.Builder, v values, item map[string]string) er
 				from = item
 			}
 			value, ok := from[n.name]
-			if !ok {
+			switch {
+			case !ok:
 				return fmt.Errorf("unknown variable %q", n.name)
+			case n.place == atLinkStart && (n.ofItem || n.name != v.link):
+				return fmt.Errorf("variable %q as a link", n.name)
 			}
-			b.WriteString(n.escape(value))
+			b.WriteString(n.place.escape(value))
 		}
 		if b.Len() > maxOutput {
 			return fmt.Errorf("output exceeds %d bytes", maxOutput)
@@ -156,7 +187,7 @@ func (p *parser) text() error {
 		var err error
 		switch rest := p.rest(); {
 		case strings.HasPrefix(rest, "{{"):
-			err = p.action(html.EscapeString, true)
+			err = p.action(inText)
 		case rest[0] == '{':
 			p.pos++
 		case strings.HasPrefix(rest, "<{{"), strings.HasPrefix(rest, "</{{"):
@@ -209,9 +240,9 @@ func (p *parser) tag() error {
 func (p *parser) content(name string) error {
 	switch name {
 	case "title", "textarea":
-		return p.until("</"+name, html.EscapeString)
+		return p.until("</"+name, inValue)
 	case "script", "style", "xmp", "iframe", "noembed", "noframes", "noscript", "plaintext":
-		return p.until("</"+name, nil)
+		return p.until("</"+name, nowhere)
 	default:
 		return nil
 	}
@@ -257,11 +288,11 @@ func (p *parser) value(name, quote string) error {
 			p.pos++
 			return nil
 		case strings.HasPrefix(p.rest(), "{{"):
-			escape, err := attributeEscape(name, p.src[from:p.pos])
-			if err != nil {
-				return err
+			at := placeInAttribute(name, p.src[from:p.pos])
+			if at == nowhere {
+				return fmt.Errorf("variable in the attribute %s, behind %q", name, p.src[from:p.pos])
 			}
-			if err := p.action(escape, false); err != nil {
+			if err := p.action(at); err != nil {
 				return err
 			}
 		default:
@@ -270,8 +301,8 @@ func (p *parser) value(name, quote string) error {
 	}
 }
 
-// until reads an element's content that is no markup, up to its end tag. Without escape it takes no variables.
-func (p *parser) until(end string, escape func(string) string) error {
+// until reads an element's content that is no markup, up to its end tag.
+func (p *parser) until(end string, at place) error {
 	for {
 		i := strings.IndexAny(p.rest(), "<{")
 		if i < 0 {
@@ -284,10 +315,10 @@ func (p *parser) until(end string, escape func(string) string) error {
 			return nil
 		case !strings.HasPrefix(rest, "{{"):
 			p.pos++
-		case escape == nil:
+		case at == nowhere:
 			return fmt.Errorf("variable before %s>", end)
 		default:
-			if err := p.action(escape, false); err != nil {
+			if err := p.action(at); err != nil {
 				return err
 			}
 		}
@@ -295,7 +326,7 @@ func (p *parser) until(end string, escape func(string) string) error {
 }
 
 // action reads what stands in double braces.
-func (p *parser) action(escape func(string) string, mayLoop bool) error {
+func (p *parser) action(at place) error {
 	p.flush()
 	i := strings.Index(p.rest(), "}}")
 	if i < 0 {
@@ -303,24 +334,24 @@ func (p *parser) action(escape func(string) string, mayLoop bool) error {
 	}
 	words := strings.Fields(p.rest()[len("{{"):i])
 	switch {
-	case len(words) == 1 && words[0] == "end" && mayLoop:
+	case len(words) == 1 && words[0] == "end" && at == inText:
 		if p.list == "" {
 			return errors.New("end without range")
 		}
 		loop := node{name: p.list, body: p.nodes}
 		p.nodes, p.outer, p.list = append(p.outer, loop), nil, ""
-	case len(words) == 2 && words[0] == "range" && mayLoop && isName(words[1]):
+	case len(words) == 2 && words[0] == "range" && at == inText && isName(words[1]):
 		if p.list != "" {
 			return errors.New("range inside of a range")
 		}
 		p.outer, p.nodes, p.list = p.nodes, template{}, words[1]
 	case len(words) == 1 && words[0] != "end" && isName(words[0]):
-		p.nodes = append(p.nodes, node{name: words[0], escape: escape})
+		p.nodes = append(p.nodes, node{name: words[0], place: at})
 	case len(words) == 1 && words[0][0] == '.' && isName(words[0][1:]):
 		if p.list == "" {
 			return errors.New("variable of an item outside of range")
 		}
-		p.nodes = append(p.nodes, node{name: words[0][1:], ofItem: true, escape: escape})
+		p.nodes = append(p.nodes, node{name: words[0][1:], ofItem: true, place: at})
 	default:
 		return errors.New("{{…}} holds no variable, range or end that may stand here")
 	}
@@ -344,48 +375,38 @@ func (p *parser) skipSpace(also string) {
 	p.pos = len(p.src) - len(strings.TrimLeft(p.rest(), space+also))
 }
 
-// attributeEscape returns how a value is escaped in an attribute, behind the text that stands before it in the value. The
-// error says that it may not stand there.
-func attributeEscape(name, before string) (func(string) string, error) {
+// placeInAttribute returns what place it is in an attribute behind the given beginning of its value.
+func placeInAttribute(name, before string) place {
 	switch name {
 	case "href", "src", "background":
-		return linkEscape(before)
+		return placeInLink(strings.TrimLeft(before, space))
 	case "abbr", "alt", "class", "height", "id", "lang", "summary", "title", "value", "width":
-		return html.EscapeString, nil
+		return inValue
 	}
 	if strings.HasPrefix(name, "aria-") {
-		return html.EscapeString, nil
+		return inValue
 	}
-	return nil, fmt.Errorf("variable in the attribute %s", name)
+	return nowhere
 }
 
-func linkEscape(before string) (func(string) string, error) {
-	const longestScheme = 32
-	before = strings.TrimLeft(before, space)
-	scheme, _, ok := strings.Cut(strings.ToLower(before[:min(len(before), longestScheme)]), ":")
-	switch {
-	case before == "":
-		return wholeLink, nil
-	case ok && scheme == "mailto":
-		return func(s string) string { return strings.ReplaceAll(linkPart(s), "%40", "@") }, nil
-	case !ok, scheme == "https", scheme == "http", scheme == "tel", strings.ContainsAny(scheme, "{/?#"):
-		return linkPart, nil
-	default:
-		return nil, fmt.Errorf("variable in a link with the scheme %q", scheme)
+// placeInLink knows no relative links: a mail has no address for them to start from.
+func placeInLink(before string) place {
+	scheme, rest, _ := strings.Cut(before, ":")
+	switch strings.ToLower(scheme) {
+	case "":
+		return atLinkStart
+	case "mailto":
+		return inMailLink
+	case "http", "https":
+		if strings.ContainsAny(strings.TrimLeft(rest, "/"), "/?#") {
+			return inLink
+		}
 	}
-}
-
-// wholeLink keeps web links, and makes all else a link to nowhere.
-func wholeLink(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return "#"
+	if strings.HasPrefix(before, "{{") { // The order's link, which has a path.
+		return inLink
 	}
-	return html.EscapeString(u.String())
+	return nowhere
 }
-
-// linkPart keeps the unreserved characters of RFC 3986, section 2.3, and percent-encodes all others.
-func linkPart(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
