@@ -63,6 +63,9 @@ func (n *mailer) handle(ctx context.Context, o order.Order) error {
 		count(ctx, mailFallbacks)
 		logger(ctx).Warn().Str("error", redact(sent.Fallback.Error())).Msg("mail without its template")
 	}
+	if sent.Stale != nil {
+		logger(ctx).Warn().Str("error", redact(sent.Stale.Error())).Msg("mail with an old template")
+	}
 	count(ctx, mailsSent)
 	tidy, cancel := afterwards(ctx)
 	defer cancel()

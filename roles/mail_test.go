@@ -18,7 +18,8 @@ import (
 // fakeMails is the ledger and the mail service. It fails where it is told to.
 type fakeMails struct {
 	fail     map[string]error
-	fallback error
+	fallback error // of what is sent
+	stale    error
 	calls    []string
 	claimed  store.Mail
 	until    time.Time
@@ -43,7 +44,7 @@ func (f *fakeMails) ReleaseMail(ctx context.Context, _ store.Mail) error {
 }
 
 func (f *fakeMails) Send(context.Context, order.Order) (notify.Sent, error) {
-	return notify.Sent{MessageID: "ses-1", Fallback: f.fallback}, f.call("send")
+	return notify.Sent{MessageID: "ses-1", Fallback: f.fallback, Stale: f.stale}, f.call("send")
 }
 
 func TestMailer(t *testing.T) {
@@ -66,6 +67,7 @@ func TestMailer(t *testing.T) {
 		{"fails all the same when it cannot give the claim back", fakeMails{fail: map[string]error{"send": errFault, "release": errFault}}, "claim send release", 0, 0, true, false},
 		{"is done when the mail is out but not noted", fakeMails{fail: map[string]error{"note": errFault}}, "claim send note", 1, 0, false, false},
 		{"counts a mail without its template", fakeMails{fallback: errFault}, "claim send note", 1, 0, false, false},
+		{"tells of a mail with an old template", fakeMails{stale: errFault}, "claim send note", 1, 0, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
@@ -79,6 +81,7 @@ func TestMailer(t *testing.T) {
 			is.Equal(counted(ctx, mailsSent), tt.sent)
 			is.Equal(counted(ctx, duplicates), tt.dup)
 			is.Equal(counted(ctx, mailFallbacks) > 0, tt.fake.fallback != nil)
+			is.Equal(strings.Contains(log.String(), "old template"), tt.fake.stale != nil)
 			is.Equal(f.claimed, store.Mail{TenantID: acme, OrderID: orderID, Role: "r", Claim: "claim-1"})
 			is.Equal(f.until, noon.Add(150*time.Second))
 			is.True(!strings.Contains(log.String(), "thandi@example.com")) // no address in the log
