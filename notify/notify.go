@@ -119,7 +119,7 @@ type Sent struct {
 
 // Send sends the order's mail. A mail rather goes out plain than not at all: whatever is wrong with the template or with
 // reading it, the built-in text is sent. The error is order.Permanent where the address or the content is refused for good;
-// faults that pass, or that an operator mends without touching the order, are others. Its text holds no address.
+// faults that pass, or that an operator mends without touching the order, are others. Its text may quote an address.
 func (s *Sender) Send(ctx context.Context, o order.Order) (Sent, error) {
 	to := s.settings.Recipients
 	if s.toCustomer {
@@ -199,27 +199,11 @@ func (s *Sender) input(o *order.Order, to []string, m Message) *sesv2.SendEmailI
 func refusal(err error) error {
 	var rejected *types.MessageRejected
 	var bad *types.BadRequestException
-	hidden := &redacted{err}
 	switch {
 	case errors.As(err, &rejected) && !strings.HasPrefix(rejected.ErrorMessage(), "Email address is not verified"),
 		errors.As(err, &bad):
-		return &order.Permanent{Reason: "SES refused the address or the content of the e-mail", Err: hidden}
+		return &order.Permanent{Reason: "SES refused the address or the content of the e-mail", Err: err}
 	default:
-		return fmt.Errorf("send e-mail: %w", hidden)
+		return fmt.Errorf("send e-mail: %w", err)
 	}
-}
-
-// redacted is an error whose text has no e-mail addresses: SES names them, and errors are logged.
-type redacted struct{ err error }
-
-func (r *redacted) Unwrap() error { return r.err }
-
-func (r *redacted) Error() string {
-	words := strings.Split(r.err.Error(), " ")
-	for i, w := range words {
-		if strings.Contains(w, "@") {
-			words[i] = "[address]"
-		}
-	}
-	return strings.Join(words, " ")
 }
