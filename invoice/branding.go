@@ -138,7 +138,17 @@ func (c *cached[T]) refresh(ctx context.Context, b *branding) error {
 		c.etag, c.value, c.fault = etag, none, fmt.Errorf("%s: more than %d bytes", c.key, c.most)
 		return nil
 	}
-	c.value, c.fault = c.parse(data)
+	c.value, c.fault = c.safely(data)
 	c.etag = etag
 	return nil
+}
+
+// safely parses what someone put into the bucket. A panic in a decoder must not take the function down.
+func (c *cached[T]) safely(data []byte) (value T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: %v", c.key, p)
+		}
+	}()
+	return c.parse(data)
 }

@@ -1,11 +1,12 @@
 package invoice
 
 import (
-	_ "embed" // for the fonts
+	"embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/signintech/gopdf"
 )
@@ -19,55 +20,75 @@ const (
 	faces
 )
 
-func (f face) String() string {
-	return [faces]string{"Invoice Sans Regular", "Invoice Sans SemiBold"}[f]
-}
+// A part is one of the two files of a face: a PDF carries the metrics of a whole file, so what few invoices need is kept apart.
+type part uint8
 
-//go:embed fonts/InvoiceSans-Regular.ttf
-var regularTTF []byte
+const (
+	absent part = iota // of characters that the font does not have
+	basic
+	extended
+	parts
+)
 
-//go:embed fonts/InvoiceSans-SemiBold.ttf
-var semiboldTTF []byte
+//go:embed fonts/*.ttf
+var files embed.FS
 
 // placeholder stands for a character that the fonts do not have.
 const placeholder = '□'
 
-// fonts is what a process reads from the font files once: advances for the layout, gopdf's own reading for the painter.
+// A glyph says where a character is found and how wide it is, in thousandths of the font size.
+type glyph struct {
+	advance int16
+	part    part
+}
+
+// fonts is what a process reads from the font files: advances for the layout, and gopdf's own reading for the painter.
 type fonts struct {
-	advances  [faces][]int16 // thousandths of the font size by character, -1 where there is no glyph
+	glyphs    [faces][]glyph // by character
+	files     [faces][parts]fontFile
 	container gopdf.FontContainer
+}
+
+// A fontFile is a part of a face as the painter knows it.
+type fontFile struct {
+	family string       // gopdf makes its space a plus, and so its prefix the tag of a subset (ISO 32000-1, section 9.6.4)
+	parse  func() error // fills the container, once
 }
 
 // loadFonts reads the fonts on its first call in a process.
 //
 //nolint:gochecknoglobals // Never changes once it is read.
 var loadFonts = sync.OnceValues(func() (*fonts, error) {
-	var fs fonts
-	for f, ttf := range [faces][]byte{regularTTF, semiboldTTF} {
-		var err error
-		if fs.advances[f], err = readAdvances(ttf); err != nil {
-			return nil, fmt.Errorf("read %s: %w", face(f), err)
-		}
-		if err = fs.container.AddTTFFontData(face(f).String(), ttf); err != nil {
-			return nil, fmt.Errorf("read %s: %w", face(f), err)
+	fs := &fonts{}
+	for f := range faces {
+		for p := basic; p < parts; p++ {
+			name := "InvoiceSans-" + [faces]string{"Regular", "SemiBold"}[f] + [parts]string{"", "", "Extended"}[p]
+			ttf, err := files.ReadFile("fonts/" + name + ".ttf")
+			if err != nil {
+				return nil, err
+			}
+			if fs.glyphs[f], err = readAdvances(fs.glyphs[f], ttf, p); err != nil {
+				return nil, fmt.Errorf("read %s: %w", name, err)
+			}
+			family := "INVOIC " + name
+			fs.files[f][p] = fontFile{family, sync.OnceValue(func() error { return fs.container.AddTTFFontData(family, ttf) })}
 		}
 	}
-	return &fs, nil
+	return fs, nil
 })
 
-// has reports whether the fonts have a glyph for the character.
-func (fs *fonts) has(r rune) bool {
-	a := fs.advances[regular]
-	return int(r) < len(a) && a[r] >= 0
+func (fs *fonts) glyph(r rune, f face) glyph {
+	if g := fs.glyphs[f]; int(r) < len(g) {
+		return g[r]
+	}
+	return glyph{}
 }
 
+// has reports whether the fonts have a glyph for the character. Both faces have the same.
+func (fs *fonts) has(r rune) bool { return fs.glyph(r, regular).part != absent }
+
 // advance returns the width of a character in thousandths of the font size, 0 where there is no glyph.
-func (fs *fonts) advance(r rune, f face) int {
-	if a := fs.advances[f]; int(r) < len(a) {
-		return max(0, int(a[r]))
-	}
-	return 0
-}
+func (fs *fonts) advance(r rune, f face) int { return int(fs.glyph(r, f).advance) }
 
 // width returns the width of a text in points.
 func (fs *fonts) width(s string, f face, size float64) float64 {
@@ -78,9 +99,21 @@ func (fs *fonts) width(s string, f face, size float64) float64 {
 	return float64(sum) * size / 1000
 }
 
-// readAdvances returns the advance of every character of a TrueType font, -1 for characters without a glyph. The font
-// must have 1000 units to the em and a character map of format 4 (OpenType specification, cmap and hmtx).
-func readAdvances(ttf []byte) (advances []int16, err error) {
+// run returns how many bytes at the start of a text are in the same part, and which. A space goes with what stands before it.
+func (fs *fonts) run(s string, f face) (int, part) {
+	first, n := utf8.DecodeRuneInString(s)
+	p := fs.glyph(first, f).part
+	for i, r := range s[n:] {
+		if r != ' ' && fs.glyph(r, f).part != p {
+			return n + i, p
+		}
+	}
+	return len(s), p
+}
+
+// readAdvances adds the characters of a TrueType font to a table, except those that are in it. The font must have 1000 units to the
+// em and a character map of format 4 (OpenType specification, cmap and hmtx).
+func readAdvances(table []glyph, ttf []byte, p part) (glyphs []glyph, err error) {
 	defer func() {
 		if recover() != nil { // An index out of range: the file is shorter than its tables say.
 			err = errors.New("font is cut short")
@@ -106,26 +139,24 @@ func readAdvances(ttf []byte) (advances []int16, err error) {
 		segments := u16(sub, 6) / 2
 		ends, starts := sub[14:], sub[16+2*segments:]
 		deltas, offsets := sub[16+4*segments:], sub[16+6*segments:]
-		for s := range segments {
+		last := u16(ends, 2*(segments-2)) // The last segment only ends the map.
+		table = append(table, make([]glyph, max(0, last+1-len(table)))...)
+		for s := range segments - 1 {
 			first, last := u16(starts, 2*s), u16(ends, 2*s)
-			if last == 0xFFFF {
-				break // The end of the map.
-			}
-			for len(advances) <= last {
-				advances = append(advances, -1)
-			}
 			for c := first; c <= last; c++ {
-				glyph := c
+				id := c
 				if o := u16(offsets, 2*s); o != 0 {
-					if glyph = u16(offsets, 2*s+o+2*(c-first)); glyph == 0 {
+					if id = u16(offsets, 2*s+o+2*(c-first)); id == 0 {
 						continue
 					}
 				}
-				glyph = (glyph + u16(deltas, 2*s)) & 0xFFFF
-				advances[c] = int16(u16(hmtx, 4*min(glyph, metrics-1))) //nolint:gosec // Advances are below 2^15.
+				id = (id + u16(deltas, 2*s)) & 0xFFFF
+				if table[c].part == absent {
+					table[c] = glyph{int16(u16(hmtx, 4*min(id, metrics-1))), p} //nolint:gosec // Advances are below 2^15.
+				}
 			}
 		}
-		return advances, nil
+		return table, nil
 	}
 	return nil, errors.New("font has no character map of format 4")
 }

@@ -61,7 +61,7 @@ func (c *Creator) Create(ctx context.Context, o order.Order) (Created, error) {
 		Body:                 bytes.NewReader(pdf),
 		ContentLength:        aws.Int64(int64(len(pdf))),
 		ContentType:          aws.String("application/pdf"),
-		ContentDisposition:   aws.String(`inline; filename="` + fileName(o) + `"`),
+		ContentDisposition:   aws.String(`inline; filename="` + downloadName(o) + `"`),
 		ServerSideEncryption: types.ServerSideEncryptionAes256,
 	})
 	if err != nil {
@@ -81,9 +81,9 @@ func Key(tenantID, orderID string) string {
 	return tenantID + "/orders/order_" + orderID + ".pdf"
 }
 
-// fileName returns the name under which a browser saves the invoice: that of the order's number, without what is special in
+// downloadName returns the name under which a browser saves the invoice: that of the order's number, without what is special in
 // a header.
-func fileName(o order.Order) string {
+func downloadName(o order.Order) string {
 	name := []byte("invoice-")
 	for i := range len(o.Number) {
 		c := o.Number[i]

@@ -99,22 +99,26 @@ var (
 
 // A layout places an order on pages.
 type layout struct {
-	writer
-	o      *order.Order
-	b      Brand
+	fonts  *fonts
+	o      order.Order // what is shown of it, clean
+	b      Brand       // the same
+	note   string      // about the document itself
 	accent colour
 	title  string
 	pages  []page
-	cur    *page // the last of pages
-	y      float64
-	cols   columns
+	cur    *page   // the last of pages
+	y      float64 // where the next thing goes on it
 }
 
 // lay places an order on pages. It returns them and how many characters are shown as placeholders.
-func lay(fs *fonts, o *order.Order, b Brand) ([]page, int) {
-	l := &layout{writer: writer{fonts: fs}, o: o, b: b, accent: b.accent(), title: "Invoice"}
-	if strings.TrimSpace(b.VATNumber) != "" {
+func lay(fs *fonts, o order.Order, b Brand) ([]page, int) {
+	c := cleaner{fonts: fs}
+	l := &layout{fonts: fs, o: c.order(o), b: c.brand(b), accent: b.accent(), title: "Invoice"}
+	if l.b.VATNumber != "" {
 		l.title = "Tax Invoice"
+	}
+	if c.missing > 0 {
+		l.note = string(placeholder) + " stands for a character that this document cannot show."
 	}
 	l.addPage()
 	l.masthead()
@@ -125,7 +129,7 @@ func lay(fs *fonts, o *order.Order, b Brand) ([]page, int) {
 		l.cur = &l.pages[i]
 		l.footer(i+1, len(l.pages))
 	}
-	return l.pages, l.missing
+	return l.pages, c.missing
 }
 
 func (l *layout) addPage() {
@@ -146,7 +150,10 @@ type style struct {
 	colour colour
 }
 
-// write places a line of text that is clean; x is its left edge.
+// caption is the style of labels.
+var caption = style{regular, 7.5, grey}
+
+// write places a line of text; x is its left edge.
 func (l *layout) write(x, y float64, s string, st style) text {
 	t := text{x: x, y: y, w: l.fonts.width(s, st.face, st.size), s: s, face: st.face, size: st.size, colour: st.colour}
 	if s != "" {
@@ -155,7 +162,7 @@ func (l *layout) write(x, y float64, s string, st style) text {
 	return t
 }
 
-// writeRight places a line of text that is clean; x is its right edge.
+// writeRight places a line of text; x is its right edge.
 func (l *layout) writeRight(x, y float64, s string, st style) text {
 	return l.write(x-l.fonts.width(s, st.face, st.size), y, s, st)
 }
@@ -171,45 +178,43 @@ func (l *layout) fit(s string, st style, w, smallest float64) (string, style) {
 
 // masthead places the brand and the title of the first page.
 func (l *layout) masthead() {
-	const top, half = 42.0, contentWidth/2 - 10
+	const top, height, half = 40.0, logoHeight / logoScale, contentWidth/2 - 10
+	const baseline = top + height/2 + 8.5 // half of a capital below the middle
 	if logo := l.b.Logo; !logo.IsZero() {
 		w, h := float64(logo.width), float64(logo.height)
-		scale := min(1, logoWidth/3/w, logoHeight/3/h)
-		l.cur.images = append(l.cur.images, picture{box{left, top, w * scale, h * scale}, logo})
+		scale := min(1, logoWidth/logoScale/w, height/h)
+		l.cur.images = append(l.cur.images, picture{box{left, top + (height-h*scale)/2, w * scale, h * scale}, logo})
 	} else {
-		name, st := l.fit(l.clean(l.b.Name), style{semibold, 20, l.accent}, half, 9)
-		l.write(left, top+24, name, st)
+		name, st := l.fit(l.b.Name, style{semibold, 20, l.accent}, half, 9)
+		l.write(left, baseline, name, st)
 	}
-	l.writeRight(right, top+24, l.title, style{semibold, 24, ink})
-	number, st := l.fit(l.clean(l.o.Number), style{regular, 10, grey}, half, 6)
-	l.writeRight(right, top+40, number, st)
-	l.y = top + 66
+	l.writeRight(right, baseline, l.title, style{semibold, 24, ink})
+	l.y = top + height + 20
 }
 
 // summary places the band with what a reader looks for first.
 func (l *layout) summary() {
-	const height, pad = 50.0, 14.0
+	const height, pad, label, value = 50.0, 14.0, 18.0, 35.0
 	l.fill(box{left, l.y, contentWidth, height}, 3, tint)
+
 	x := left + pad
-	column := func(w float64, label, value string) {
-		l.write(x, l.y+18, label, style{regular, 7.5, grey})
-		value, st := l.fit(value, style{semibold, 10.5, ink}, w-pad, 6)
-		l.write(x, l.y+35, value, st)
-		x += w
-	}
-	column(140, "Order number", l.clean(l.o.Number))
-	column(115, "Order date", l.o.DateCreated.Display())
+	l.write(x, l.y+label, "Order number", caption)
+	number, st := l.fit(l.o.Number, style{semibold, 10.5, ink}, 116, 6)
+	l.write(x, l.y+value, number, st)
 
-	l.write(x, l.y+18, "Payment", style{regular, 7.5, grey})
+	x += 130
+	l.write(x, l.y+label, "Order date", caption)
+	l.write(x, l.y+value, l.o.DateCreated.Display(), style{semibold, 10.5, ink})
+
+	x += 115
+	l.write(x, l.y+label, "Payment", caption)
 	state, c := paymentState(l.o.Status)
-	const badge = 8.0
-	w := l.fonts.width(state, semibold, badge)
-	l.fill(box{x, l.y + 24.5, w + 14, 15}, 7.5, c.pale())
-	l.write(x+7, l.y+35, state, style{semibold, badge, c})
+	t := l.write(x+8, l.y+value, state, style{semibold, 8, c})
+	l.fill(box{x, l.y + value - 10.5, t.w + 16, 15}, 7.5, c.pale())
 
-	l.writeRight(right-pad, l.y+18, "Total", style{regular, 7.5, grey})
-	total, st := l.fit(l.o.Total.Display(), style{semibold, 13, ink}, 130, 6)
-	l.writeRight(right-pad, l.y+35, total, st)
+	l.writeRight(right-pad, l.y+label, "Total", caption)
+	total, st := l.fit(l.o.Total.Display(), style{semibold, 13, ink}, 128, 6)
+	l.writeRight(right-pad, l.y+value, total, st)
 	l.y += height + 26
 }
 
@@ -235,65 +240,40 @@ func paymentState(s order.Status) (string, colour) {
 
 // parties places the customer and the supplier beside each other.
 func (l *layout) parties() {
-	const gap = 24.0
-	const width = (contentWidth - gap) / 2
+	const gap, width = 24.0, (contentWidth - 24) / 2
 	top := l.y
-	a := l.o.BillingAddress
-	name := a.FullName
-	if name == "" {
-		name = l.o.CustomerName
-	}
-	to := l.party(left, top, width, "Billed to", 6, []string{name, a.Company})
-	to = l.lines(left, to, width, 6, a.Street, a.City, strings.Trim(a.Province+" "+a.PostalCode, " "), countryName(a.Country))
-	to = l.lines(left, to, width, 2, labelled("VAT number", a.VATNumber), l.o.CustomerEmail)
+	a := &l.o.BillingAddress
+	to := l.party(left, top, width, 6, "Billed to", a.FullName, a.Company, a.Street, a.City,
+		strings.Trim(a.Province+" "+a.PostalCode, " "), a.Country, labelled("VAT number", a.VATNumber), l.o.CustomerEmail)
 
 	x := left + width + gap
-	from := l.party(x, top, width, "From", 2, []string{l.b.Name})
-	from = l.lines(x, from, width, 2, l.b.AddressLines...)
-	from = l.lines(x, from, width, 2, labelled("VAT number", l.b.VATNumber),
-		labelled("Registration number", l.b.RegistrationNumber), l.b.Phone)
+	from := l.party(x, top, width, 2, "From", append(append([]string{l.b.Name}, l.b.AddressLines...),
+		labelled("VAT number", l.b.VATNumber), labelled("Registration number", l.b.RegistrationNumber), l.b.Phone)...)
 	from = l.linked(x, from, width, l.b.Email, mailto(l.b.Email))
 	address, shown := l.b.site()
 	from = l.linked(x, from, width, shown, address)
-	l.y = max(to, from) + 22
+	l.y = max(to, from) + 14
 }
 
 const lineHeight = 12.5
 
-// party places a heading and the name below it; it returns the baseline that follows.
-func (l *layout) party(x, y, width float64, heading string, most int, names []string) float64 {
-	l.write(x, y, heading, style{regular, 7.5, grey})
+// party places a heading and texts below it, the first in bold, each wrapped; it returns the baseline that follows.
+func (l *layout) party(x, y, width float64, most int, heading string, texts ...string) float64 {
+	l.write(x, y, heading, caption)
 	y += 15
-	for i, name := range slices.DeleteFunc(names, func(s string) bool { return s == "" }) {
-		f := regular
-		if i == 0 {
-			f = semibold
+	st := style{semibold, 9, ink}
+	for _, s := range texts {
+		for _, s := range l.fonts.wrap(s, st.face, st.size, width, most) {
+			l.write(x, y, s, st)
+			y += lineHeight
 		}
-		y = l.paragraph(x, y, width, most, name, style{f, 9, ink})
+		st.face = regular
 	}
 	return y
 }
 
-// lines places texts below each other, each wrapped; it returns the baseline that follows.
-func (l *layout) lines(x, y, width float64, most int, lines ...string) float64 {
-	for _, s := range lines {
-		y = l.paragraph(x, y, width, most, s, style{regular, 9, ink})
-	}
-	return y
-}
-
-// paragraph places a text, wrapped, from the baseline y on; it returns the baseline that follows.
-func (l *layout) paragraph(x, y, width float64, most int, s string, st style) float64 {
-	for _, s := range l.fonts.wrap(l.clean(s), st.face, st.size, width, most) {
-		l.write(x, y, s, st)
-		y += lineHeight
-	}
-	return y
-}
-
-// linked places one line that leads to an address.
+// linked places one line that leads to an address, if there is one; it returns the baseline that follows.
 func (l *layout) linked(x, y, width float64, s, address string) float64 {
-	s = l.clean(s)
 	if s == "" {
 		return y
 	}
@@ -317,232 +297,241 @@ func labelled(label, value string) string {
 
 // footer places what stands at the end of every page.
 func (l *layout) footer(n, of int) {
+	const first = footerLine + 14
 	l.fill(box{left, footerLine, contentWidth, 0.5}, 0, line)
-	number := l.writeRight(right, footerLine+14, fmt.Sprintf("Page %d of %d", n, of), style{regular, 7.5, grey})
-	y := footerLine + 14
-	for _, s := range l.fonts.wrap(l.clean(l.b.Footer), regular, 7.5, number.x-left-20, 2) {
-		l.write(left, y, s, style{regular, 7.5, grey})
-		y += 10
+	number := l.writeRight(right, first, fmt.Sprintf("Page %d of %d", n, of), caption)
+	for i, s := range l.fonts.wrap(l.b.Footer, caption.face, caption.size, number.x-left-20, 2) {
+		l.write(left, first+10*float64(i), s, caption)
 	}
 }
 
-// columns are the right edges of the table's columns of figures, and the size in which it is set.
-type columns struct {
+// A table is the table of an order's lines: the right edges of its columns of figures, and the size in which it is set.
+type table struct {
 	size                                  float64
 	name, nameWidth                       float64
 	quantity, unitPrice, discount, amount float64
+	figures                               [][3]string // unit price, discount and amount of each line
 }
 
-var heads = [...]string{"Description", "Qty", "Unit price", "Discount", "Amount"}
+const (
+	headSize    = 8.0
+	rowLine     = 12.0
+	rowPad      = 7.0
+	headHeight  = 18.0
+	numberWidth = 24.0 // of the number of a line, and as much for the quantity
+)
 
 // measure chooses the columns so that the widest figure of the order fits each, and leaves the rest to the names. The size
 // shrinks where the names would have too little.
-func (l *layout) measure() columns {
-	const gap, least = 14.0, 150.0
-	c := columns{size: 9, name: left + 24}
-	for ; ; c.size-- {
-		widths := [3]float64{}
-		for i, s := range heads[2:] {
-			widths[i] = l.fonts.width(s, semibold, headSize)
-		}
-		for i := range l.o.Items {
-			for j, s := range figures(&l.o.Items[i]) {
-				widths[j] = max(widths[j], l.fonts.width(s, regular, c.size))
-			}
-		}
-		c.amount = right
-		c.discount = c.amount - widths[2] - gap
-		c.unitPrice = c.discount - widths[1] - gap
-		c.quantity = c.unitPrice - widths[0] - gap
-		c.nameWidth = c.quantity - 24 - gap - c.name
-		if c.nameWidth >= least || c.size <= 6 {
-			return c
-		}
-	}
-}
-
-const headSize = 8.0
-
-// figures returns the unit price, the discount and the amount of a line, as they are shown.
-func figures(i *order.Item) [3]string {
-	discount := "–"
-	if !i.Discount.IsZero() {
-		discount = "−" + i.Discount.Display()
-	}
-	return [3]string{i.UnitPrice.Display(), discount, i.Subtotal.Display()}
-}
-
-// items places the table, on as many pages as it needs, and the totals below it.
-func (l *layout) items() {
-	const pad, rowLine = 7.0, 12.0
-	l.cols = l.measure()
-	c := &l.cols
-	closing := l.closing()
-	const least = 70 // head and one short line
-	if l.y+least > contentEnd {
-		l.nextPage()
-	}
-	l.tableHead()
+func (l *layout) measure() table {
+	const gap, least, smallest = 14.0, 150.0, 6.0
+	t := table{size: 9, name: left + numberWidth, figures: make([][3]string, len(l.o.Items))}
 	for i := range l.o.Items {
 		item := &l.o.Items[i]
-		name := l.fonts.wrap(l.clean(item.ProductName), regular, c.size, c.nameWidth, order.MaxText)
-		height := float64(max(1, len(name)))*rowLine + pad
-		needed := height
-		if i == len(l.o.Items)-1 {
-			needed += closing.height
+		discount := "–"
+		if !item.Discount.IsZero() {
+			discount = "−" + item.Discount.Display()
 		}
-		if l.y+needed > contentEnd {
-			l.nextPage()
-			l.tableHead()
-		}
-		y := l.y + pad/2 + 9
-		plain := style{regular, c.size, ink}
-		l.write(left, y, strconv.Itoa(i+1), style{regular, 7.5, grey})
-		for j, s := range name {
-			l.write(c.name, y+float64(j)*rowLine, s, plain)
-		}
-		f := figures(item)
-		l.writeRight(c.quantity, y, strconv.Itoa(item.Quantity), plain)
-		l.writeRight(c.unitPrice, y, f[0], plain)
-		l.writeRight(c.discount, y, f[1], plain)
-		l.writeRight(c.amount, y, f[2], plain)
-		l.y += height
-		l.fill(box{left, l.y, contentWidth, 0.5}, 0, line)
+		t.figures[i] = [3]string{item.UnitPrice.Display(), discount, item.Subtotal.Display()}
 	}
-	closing.place(l.y)
+	for ; ; t.size-- {
+		var widths [3]float64
+		for i, s := range [...]string{"Unit price", "Discount", "Amount"} {
+			widths[i] = l.fonts.width(s, semibold, headSize)
+		}
+		for i := range t.figures {
+			for j, s := range t.figures[i] {
+				widths[j] = max(widths[j], l.fonts.width(s, regular, t.size))
+			}
+		}
+		t.amount = right
+		t.discount = t.amount - widths[2] - gap
+		t.unitPrice = t.discount - widths[1] - gap
+		t.quantity = t.unitPrice - widths[0] - gap
+		t.nameWidth = t.quantity - numberWidth - gap - t.name
+		if t.nameWidth >= least || t.size <= smallest {
+			return t
+		}
+	}
+}
+
+// items places the table, on as many pages as it needs, and the closing below it. The closing is never torn from the last line.
+func (l *layout) items() {
+	t := l.measure()
+	notes := l.notes()
+	needed := closingHeight(notes)
+	rows := make([][]string, len(l.o.Items)) // the names, wrapped
+	for i := range rows {
+		rows[i] = l.fonts.wrap(l.o.Items[i].ProductName, regular, t.size, t.nameWidth, order.MaxText)
+		if len(rows[i]) == 0 {
+			rows[i] = []string{""}
+		}
+	}
+	rowHeight := func(i int) float64 {
+		h := float64(len(rows[i]))*rowLine + rowPad
+		if i == len(rows)-1 {
+			h += needed
+		}
+		return h
+	}
+	if len(rows) > 0 && l.y+headHeight+rowHeight(0) > contentEnd {
+		l.nextPage()
+	}
+	l.tableHead(&t)
+	for i := range rows {
+		if l.y+rowHeight(i) > contentEnd {
+			l.nextPage()
+			l.tableHead(&t)
+		}
+		l.row(&t, i, rows[i])
+	}
+	l.closing(notes)
 }
 
 // nextPage begins a page that continues the table.
 func (l *layout) nextPage() {
 	l.addPage()
-	st := style{regular, 8, grey}
-	number := l.writeRight(right, l.y, l.fonts.ellipsize(l.title+" "+l.clean(l.o.Number), st.face, st.size, contentWidth/2), st)
-	l.write(left, l.y, l.fonts.ellipsize(l.clean(l.b.Name), semibold, 8, number.x-left-20), style{semibold, 8, grey})
-	l.y += 18
+	number := l.writeRight(right, l.y, l.fonts.ellipsize(l.title+" "+l.o.Number, caption.face, caption.size, contentWidth/2), caption)
+	st := style{semibold, caption.size, grey}
+	l.write(left, l.y, l.fonts.ellipsize(l.b.Name, st.face, st.size, number.x-left-20), st)
+	l.y += 20
 }
 
 // tableHead places the head of the table.
-func (l *layout) tableHead() {
+func (l *layout) tableHead(t *table) {
 	st := style{semibold, headSize, ink}
 	y := l.y + 10
-	l.write(l.cols.name, y, heads[0], st)
-	for i, x := range [...]float64{l.cols.quantity, l.cols.unitPrice, l.cols.discount, l.cols.amount} {
-		l.writeRight(x, y, heads[i+1], st)
+	l.write(t.name, y, "Description", st)
+	l.writeRight(t.quantity, y, "Qty", st)
+	l.writeRight(t.unitPrice, y, "Unit price", st)
+	l.writeRight(t.discount, y, "Discount", st)
+	l.writeRight(t.amount, y, "Amount", st)
+	l.y += headHeight
+	l.fill(box{left, l.y - 1, contentWidth, 1}, 0, l.accent)
+}
+
+// row places the i-th line of the order.
+func (l *layout) row(t *table, i int, name []string) {
+	y := l.y + rowPad/2 + 9
+	st := style{regular, t.size, ink}
+	l.write(left, y, strconv.Itoa(i+1), caption)
+	for j, s := range name {
+		l.write(t.name, y+float64(j)*rowLine, s, st)
 	}
-	l.y += 17
-	l.fill(box{left, l.y, contentWidth, 1}, 0, l.accent)
-	l.y++
+	l.writeRight(t.quantity, y, grouped(l.o.Items[i].Quantity), st)
+	l.writeRight(t.unitPrice, y, t.figures[i][0], st)
+	l.writeRight(t.discount, y, t.figures[i][1], st)
+	l.writeRight(t.amount, y, t.figures[i][2], st)
+	l.y += float64(len(name))*rowLine + rowPad
+	l.fill(box{left, l.y - 0.5, contentWidth, 0.5}, 0, line)
 }
 
-// An ending is what stands below the table, measured before it is placed so that it is never torn from the last line.
-type ending struct {
-	height float64
-	place  func(y float64)
+// grouped returns a count with its thousands set apart, as amounts have them.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + string(noBreakSpace) + s[i:]
+	}
+	return s
 }
 
-// closing prepares the totals and, to their left, payment and campaign.
-func (l *layout) closing() ending {
-	const width = 215.0
-	const notesWidth = contentWidth - width - 30
-	o := l.o
+// A note is a label and what there is to say about it, wrapped.
+type note struct {
+	label string
+	lines []string
+}
+
+// The closing is the totals and, to their left, the notes.
+const (
+	closingTop   = 24.0 // from the table to the first baseline
+	totalsWidth  = 215.0
+	totalsLine   = 17.0
+	totalsHeight = 3*totalsLine + 24 // three rows and the total
+	noteLabel    = 76.0
+	notesWidth   = contentWidth - totalsWidth - 30
+)
+
+func closingHeight(notes []note) float64 {
+	lines := 0
+	for _, n := range notes {
+		lines += len(n.lines)
+	}
+	return closingTop + max(totalsHeight, float64(lines)*lineHeight)
+}
+
+// closing places the totals and, to their left, the notes.
+func (l *layout) closing(notes []note) {
+	y := l.y + closingTop
+	for _, n := range notes {
+		l.write(left, y, n.label, style{regular, 9, grey})
+		for _, s := range n.lines {
+			l.write(left+noteLabel, y, s, style{regular, 9, ink})
+			y += lineHeight
+		}
+	}
 	tax := "Tax"
-	if l.title != "Invoice" {
+	if l.b.VATNumber != "" {
 		tax = "VAT"
 	}
-	rows := [][2]string{
-		{"Subtotal", o.Subtotal.Display()},
-		{"Shipping", o.Shipping.Display()},
-		{tax + " (" + o.TaxRate.Percent().Display() + ")", o.Tax.Display()},
+	y = l.y + closingTop
+	total := func(label, amount string) {
+		l.write(right-totalsWidth, y, label, style{regular, 9, grey})
+		l.writeRight(right, y, amount, style{regular, 9, ink})
+		y += totalsLine
 	}
-	type note struct {
-		label string
-		lines []string
-	}
-	var notes []note
-	height := 0.0
-	for _, n := range l.notes() {
-		lines := l.fonts.wrap(n[1], regular, 9, notesWidth-82, 4)
-		notes = append(notes, note{n[0], lines})
-		height += float64(len(lines)) * lineHeight
-	}
-	const top, rowHeight, totalHeight = 18.0, 16.0, 26.0
-	return ending{
-		height: top + max(height, float64(len(rows))*rowHeight+totalHeight),
-		place: func(y float64) {
-			y += top
-			at := y
-			for _, n := range notes {
-				l.write(left, at, n.label, style{regular, 9, grey})
-				for _, s := range n.lines {
-					l.write(left+82, at, s, style{regular, 9, ink})
-					at += lineHeight
-				}
-			}
-			for _, r := range rows {
-				l.write(right-width, y, r[0], style{regular, 9, grey})
-				l.writeRight(right, y, r[1], style{regular, 9, ink})
-				y += rowHeight
-			}
-			l.fill(box{right - width, y - 7, width, 1}, 0, l.accent)
-			l.write(right-width, y+11, "Total", style{semibold, 11, ink})
-			total, st := l.fit(o.Total.Display(), style{semibold, 13, ink}, width-50, 6)
-			l.writeRight(right, y+11, total, st)
-		},
-	}
+	total("Subtotal", l.o.Subtotal.Display())
+	total("Shipping", l.o.Shipping.Display())
+	total(tax+" ("+l.o.TaxRate.Percent().Display()+")", l.o.Tax.Display())
+	l.fill(box{right - totalsWidth, y - 8, totalsWidth, 1}, 0, l.accent)
+	y += 11
+	l.write(right-totalsWidth, y, "Total", style{semibold, 11, ink})
+	sum, st := l.fit(l.o.Total.Display(), style{semibold, 13, ink}, totalsWidth-50, 6)
+	l.writeRight(right, y, sum, st)
 }
 
-// notes returns what there is to say about payment and campaign: labels and texts.
-func (l *layout) notes() [][2]string {
-	o := l.o
-	p := o.PaymentDetails
-	if p == nil {
-		p = &order.PaymentDetails{}
+// notes returns what there is to say about payment, campaign and the document.
+func (l *layout) notes() []note {
+	p := l.o.PaymentDetails
+	state, _ := paymentState(l.o.Status)
+	notes := []note{
+		{"Payment", []string{state}},
+		{"Method", []string{methodName(p.Method)}},
+		{"Paid on", []string{p.PaidAt.Display()}},
+		{"Reference", []string{p.TransactionID}},
+		{"Payfast ID", []string{p.PayfastPaymentID}},
 	}
-	method := p.Method
-	if method == "" {
-		method = o.PaymentMethod
+	if c := l.o.Campaign; c != nil {
+		notes = append(notes, note{"Campaign", []string{c.Code + " (−" + c.DiscountPercentage.Display() + ")", c.Description}})
 	}
-	state, _ := paymentState(o.Status)
-	all := [][2]string{
-		{"Payment", state},
-		{"Method", methodName(method)},
-		{"Paid on", p.PaidAt.Display()},
-		{"Reference", p.TransactionID},
-		{"Payfast id", p.PayfastPaymentID},
+	notes = append(notes, note{"Note", []string{l.note}})
+	for i := range notes {
+		var lines []string
+		for _, s := range notes[i].lines {
+			lines = append(lines, l.fonts.wrap(s, regular, 9, notesWidth-noteLabel, 4)...)
+		}
+		notes[i].lines = lines
 	}
-	if c := o.Campaign; c != nil {
-		all = append(all, [2]string{"Campaign", c.Code + " (−" + c.DiscountPercentage.Display() + ")"}, [2]string{"", c.Description})
-	}
-	for i := range all {
-		all[i][1] = l.clean(all[i][1])
-	}
-	if l.missing > 0 {
-		all = append(all, [2]string{"Note", string(placeholder) + " stands for a character that this document cannot show."})
-	}
-	return slices.DeleteFunc(all, func(n [2]string) bool { return n[1] == "" })
+	return slices.DeleteFunc(notes, func(n note) bool { return len(n.lines) == 0 })
 }
 
-// methodName returns a payment method for people.
+// methodName returns a payment method for people: "eft" is "EFT", "credit_card" is "Credit card".
 func methodName(method string) string {
-	switch method {
-	case "":
-		return ""
-	case "eft":
+	if method == "eft" {
 		return "EFT"
-	default:
-		words := strings.Map(func(r rune) rune {
-			if r == '_' || r == '-' {
-				return ' '
-			}
-			return r
-		}, method)
-		return strings.ToUpper(words[:1]) + words[1:]
 	}
+	words := strings.NewReplacer("_", " ", "-", " ").Replace(method)
+	if words != "" && 'a' <= words[0] && words[0] <= 'z' {
+		words = strings.ToUpper(words[:1]) + words[1:]
+	}
+	return words
 }
 
 // mailto returns the address of a link to a mail address, or "" if it does not look like one.
 func mailto(address string) string {
-	if strings.Count(address, "@") != 1 || strings.ContainsAny(address, " \t\r\n<>()[]\\,;:\"%?&#") {
+	name, domain, ok := strings.Cut(address, "@")
+	if !ok || name == "" || domain == "" || strings.ContainsFunc(address, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`<>()[]\,;:"%?&#`, r)
+	}) || strings.Contains(domain, "@") {
 		return ""
 	}
 	return "mailto:" + address

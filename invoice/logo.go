@@ -15,7 +15,8 @@ import (
 const (
 	maxLogoBytes  = 1 << 20
 	maxLogoPixels = 4 << 20
-	logoWidth     = 480 // pixels of a printed logo, three to the point
+	logoScale     = 3.0 // pixels to the point
+	logoWidth     = 480 // pixels
 	logoHeight    = 144
 )
 

@@ -22,8 +22,12 @@ func Render(o order.Order, b Brand) ([]byte, Report, error) {
 	if err != nil {
 		return nil, Report{}, err
 	}
-	pages, missing := lay(fs, &o, b)
-	pdf, err := paint(fs, pages, "Invoice "+o.Number, b.Name, o.DateCreated.Time())
+	pages, missing := lay(fs, o, b)
+	raw, err := paint(fs, pages)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	pdf, err := finish(raw, document{title: "Invoice " + o.Number, author: b.Name, created: o.DateCreated.Time()})
 	if err != nil {
 		return nil, Report{}, err
 	}

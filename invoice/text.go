@@ -1,6 +1,7 @@
 package invoice
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,17 +11,65 @@ import (
 	"github.com/bbws/order-lambda/order"
 )
 
-// A writer prepares texts for the page and counts what the fonts do not have.
-type writer struct {
+// A cleaner prepares texts for the page and counts what the fonts do not have.
+type cleaner struct {
 	fonts   *fonts
 	missing int
 }
 
+// order returns what is shown of an order, cleaned. The customer's name is in the billing address.
+func (c *cleaner) order(o order.Order) order.Order {
+	a := &o.BillingAddress
+	if a.FullName == "" {
+		a.FullName = o.CustomerName
+	}
+	a.Country = countryName(a.Country)
+	shown := []*string{
+		&o.Number, &o.CustomerEmail, &o.PaymentMethod,
+		&a.FullName, &a.Company, &a.VATNumber, &a.Street, &a.City, &a.Province, &a.PostalCode, &a.Country,
+	}
+	o.Items = slices.Clone(o.Items)
+	for i := range o.Items {
+		shown = append(shown, &o.Items[i].ProductName)
+	}
+	if o.Campaign != nil {
+		campaign := *o.Campaign
+		o.Campaign = &campaign
+		shown = append(shown, &campaign.Code, &campaign.Description)
+	}
+	var payment order.PaymentDetails
+	if o.PaymentDetails != nil {
+		payment = *o.PaymentDetails
+	}
+	if payment.Method == "" {
+		payment.Method = o.PaymentMethod
+	}
+	o.PaymentDetails = &payment
+	shown = append(shown, &payment.Method, &payment.TransactionID, &payment.PayfastPaymentID)
+	for _, s := range shown {
+		*s = c.clean(*s)
+	}
+	return o
+}
+
+// brand returns a brand, cleaned.
+func (c *cleaner) brand(b Brand) Brand {
+	b.AddressLines = slices.Clone(b.AddressLines[:min(len(b.AddressLines), maxAddressLines)])
+	shown := []*string{&b.Name, &b.VATNumber, &b.RegistrationNumber, &b.Phone, &b.Email, &b.Footer}
+	for i := range b.AddressLines {
+		shown = append(shown, &b.AddressLines[i])
+	}
+	for _, s := range shown {
+		*s = c.clean(*s)
+	}
+	return b
+}
+
 // clean returns s as it can be drawn, in one line and composed (Unicode form NFC). Characters that are not shown but change
 // how others are (controls, zero-width and bidirectional ones, variation selectors) are dropped. A character that
-// the fonts do not have becomes a placeholder and is counted; marks upon it go with it. More than order.MaxText
-// characters are cut.
-func (w *writer) clean(s string) string {
+// the fonts do not have becomes a placeholder and is counted; marks upon it go with it. What is longer than
+// order.MaxText is cut.
+func (c *cleaner) clean(s string) string {
 	if isPlain(s) {
 		return s
 	}
@@ -28,18 +77,18 @@ func (w *writer) clean(s string) string {
 	count, unknown := 0, false
 	for _, r := range norm.NFC.String(strings.ToValidUTF8(s, string(utf8.RuneError))) {
 		switch {
-		case r == 0x00A0 || r == 0x202F:
-			r = 0x00A0
+		case r == noBreakSpace || r == narrowNoBreakSpace:
+			r = noBreakSpace
 		case unicode.IsSpace(r):
 			r = ' '
 		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Variation_Selector):
 			continue
 		}
-		if !w.fonts.has(r) || r == utf8.RuneError {
+		if !c.fonts.has(r) {
 			if unknown && unicode.Is(unicode.M, r) {
 				continue
 			}
-			w.missing++
+			c.missing++
 			r, unknown = placeholder, true
 		} else {
 			unknown = false
@@ -52,6 +101,11 @@ func (w *writer) clean(s string) string {
 	}
 	return strings.Trim(b.String(), " ")
 }
+
+const (
+	noBreakSpace       = '\u00A0'
+	narrowNoBreakSpace = '\u202F'
+)
 
 // isPlain reports whether a text is short and of printable ASCII, as most are.
 func isPlain(s string) bool {

@@ -1,0 +1,137 @@
+package invoice_test
+
+import (
+	"bytes"
+	"compress/zlib"
+	"io"
+	"regexp"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bbws/order-lambda/invoice"
+	"github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/local/sample"
+	"github.com/bbws/order-lambda/order"
+)
+
+// BenchmarkRender renders a warm invoice; BenchmarkFloor only deflates the streams that the same invoice has, with one
+// compressor of the same level. No PDF with these streams can be made faster.
+func BenchmarkRender(b *testing.B) {
+	brand := shippedBrand(b)
+	for _, name := range []string{"three-lines", "two-hundred-lines"} {
+		b.Run(name, func(b *testing.B) {
+			o := sampleOrder(b, name)
+			b.ReportAllocs()
+			size, used := 0, cpu(b)
+			for b.Loop() {
+				pdf, _, err := invoice.Render(o, brand)
+				if err != nil {
+					b.Fatal(err)
+				}
+				size = len(pdf)
+			}
+			b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64(size), "PDF-bytes")
+		})
+	}
+}
+
+func BenchmarkFloor(b *testing.B) {
+	brand := shippedBrand(b)
+	for _, name := range []string{"three-lines", "two-hundred-lines"} {
+		b.Run(name, func(b *testing.B) {
+			pdf, _, err := invoice.Render(sampleOrder(b, name), brand)
+			if err != nil {
+				b.Fatal(err)
+			}
+			streams := inflated(b, pdf)
+			size := 0
+			for _, s := range streams {
+				size += len(s)
+			}
+			var out bytes.Buffer
+			zw := zlib.NewWriter(&out)
+			used := cpu(b)
+			for b.Loop() {
+				for _, s := range streams {
+					out.Reset()
+					zw.Reset(&out)
+					_, _ = zw.Write(s)
+					_ = zw.Close()
+				}
+			}
+			b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64(size), "stream-bytes")
+		})
+	}
+}
+
+// cpu returns the processor time that the process has used: the measure that another process on the machine disturbs least.
+func cpu(tb testing.TB) time.Duration {
+	tb.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func shippedBrand(tb testing.TB) invoice.Brand {
+	tb.Helper()
+	company, err := branding.Files.ReadFile("company.json")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	brand, err := invoice.ParseBrand(company)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	logo, err := branding.Files.ReadFile("logo.png")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if brand.Logo, err = invoice.ParseLogo(logo); err != nil {
+		tb.Fatal(err)
+	}
+	return brand
+}
+
+func sampleOrder(tb testing.TB, name string) order.Order {
+	tb.Helper()
+	for _, s := range sample.Orders() {
+		if s.Name == name {
+			return s.Order
+		}
+	}
+	tb.Fatalf("no sample %s", name)
+	return order.Order{}
+}
+
+// inflated returns what the compressed streams of a PDF hold, images aside: they are stored as they come.
+func inflated(tb testing.TB, pdf []byte) [][]byte {
+	tb.Helper()
+	head := regexp.MustCompile(`(?s)<<[^<>]*/Filter ?/FlateDecode[^<>]*>>\s*stream\n`)
+	length := regexp.MustCompile(`/Length (\d+)`)
+	var streams [][]byte
+	for _, at := range head.FindAllIndex(pdf, -1) {
+		if bytes.Contains(pdf[at[0]:at[1]], []byte("/Image")) {
+			continue
+		}
+		n, err := strconv.Atoi(string(length.FindSubmatch(pdf[at[0]:at[1]])[1]))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		zr, err := zlib.NewReader(bytes.NewReader(pdf[at[1]:][:n]))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s, err := io.ReadAll(zr)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	return streams
+}
