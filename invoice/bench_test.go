@@ -1,4 +1,4 @@
-package invoice_test
+package invoice
 
 import (
 	"bytes"
@@ -10,10 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bbws/order-lambda/invoice"
-	"github.com/bbws/order-lambda/invoice/branding"
-	"github.com/bbws/order-lambda/local/sample"
-	"github.com/bbws/order-lambda/order"
+	shipped "github.com/bbws/order-lambda/invoice/branding"
 )
 
 // BenchmarkRender renders a warm invoice; BenchmarkFloor only deflates the streams that the same invoice has, with one
@@ -26,7 +23,7 @@ func BenchmarkRender(b *testing.B) {
 			b.ReportAllocs()
 			size, used := 0, cpu(b)
 			for b.Loop() {
-				pdf, _, err := invoice.Render(o, brand)
+				pdf, _, err := Render(o, brand)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -42,7 +39,7 @@ func BenchmarkFloor(b *testing.B) {
 	brand := shippedBrand(b)
 	for _, name := range []string{"three-lines", "two-hundred-lines"} {
 		b.Run(name, func(b *testing.B) {
-			pdf, _, err := invoice.Render(sampleOrder(b, name), brand)
+			pdf, _, err := Render(sampleOrder(b, name), brand)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -78,35 +75,24 @@ func cpu(tb testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func shippedBrand(tb testing.TB) invoice.Brand {
+func shippedBrand(tb testing.TB) Brand {
 	tb.Helper()
-	company, err := branding.Files.ReadFile("company.json")
+	company, err := shipped.Files.ReadFile("company.json")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	brand, err := invoice.ParseBrand(company)
+	brand, err := ParseBrand(company)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	logo, err := branding.Files.ReadFile("logo.png")
+	logo, err := shipped.Files.ReadFile("logo.png")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if brand.Logo, err = invoice.ParseLogo(logo); err != nil {
+	if brand.Logo, err = ParseLogo(logo); err != nil {
 		tb.Fatal(err)
 	}
 	return brand
-}
-
-func sampleOrder(tb testing.TB, name string) order.Order {
-	tb.Helper()
-	for _, s := range sample.Orders() {
-		if s.Name == name {
-			return s.Order
-		}
-	}
-	tb.Fatalf("no sample %s", name)
-	return order.Order{}
 }
 
 // inflated returns what the compressed streams of a PDF hold, images aside: they are stored as they come.

@@ -43,7 +43,7 @@ func finish(raw []byte, d document) ([]byte, error) {
 	xmp := d.xmp()
 	out.add(fmt.Appendf(nil, "<</Type/Metadata/Subtype/XML/Length %d>>stream\n%s\nendstream", len(xmp), xmp))
 	out.add(fmt.Appendf(nil, "<</Title%s/Author%s/Producer(gopdf)/CreationDate(D:%s)>>",
-		textString(d.title), textString(d.author), d.created.UTC().Format("20060102150405Z")))
+		textString(d.title), textString(d.author), d.created.UTC().Format("20060102150405-07'00'")))
 	return out.end(), nil
 }
 

@@ -99,25 +99,26 @@ var (
 
 // A layout places an order on pages.
 type layout struct {
-	fonts  *fonts
-	o      order.Order // what is shown of it, clean
-	b      Brand       // the same
-	note   string      // about the document itself
-	accent colour
-	title  string
-	pages  []page
-	cur    *page   // the last of pages
-	y      float64 // where the next thing goes on it
+	fonts   *fonts
+	o       order.Order // what is shown of it, clean
+	b       Brand       // the same
+	missing int         // how many characters are shown as placeholders
+	note    string      // about the document itself
+	accent  colour
+	title   string
+	pages   []page
+	cur     *page   // the last of pages
+	y       float64 // where the next thing goes on it
 }
 
-// lay places an order on pages. It returns them and how many characters are shown as placeholders.
-func lay(fs *fonts, o order.Order, b Brand) ([]page, int) {
+// lay places an order on pages.
+func lay(fs *fonts, o order.Order, b Brand) *layout {
 	c := cleaner{fonts: fs}
 	l := &layout{fonts: fs, o: c.order(o), b: c.brand(b), accent: b.accent(), title: "Invoice"}
 	if l.b.VATNumber != "" {
 		l.title = "Tax Invoice"
 	}
-	if c.missing > 0 {
+	if l.missing = c.missing; l.missing > 0 {
 		l.note = string(placeholder) + " stands for a character that this document cannot show."
 	}
 	l.addPage()
@@ -129,7 +130,7 @@ func lay(fs *fonts, o order.Order, b Brand) ([]page, int) {
 		l.cur = &l.pages[i]
 		l.footer(i+1, len(l.pages))
 	}
-	return l.pages, c.missing
+	return l
 }
 
 func (l *layout) addPage() {

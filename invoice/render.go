@@ -22,14 +22,14 @@ func Render(o order.Order, b Brand) ([]byte, Report, error) {
 	if err != nil {
 		return nil, Report{}, err
 	}
-	pages, missing := lay(fs, o, b)
-	raw, err := paint(fs, pages)
+	l := lay(fs, o, b)
+	raw, err := paint(fs, l.pages)
 	if err != nil {
 		return nil, Report{}, err
 	}
-	pdf, err := finish(raw, document{title: "Invoice " + o.Number, author: b.Name, created: o.DateCreated.Time()})
+	pdf, err := finish(raw, document{title: l.title + " " + l.o.Number, author: l.b.Name, created: o.DateCreated.Time()})
 	if err != nil {
 		return nil, Report{}, err
 	}
-	return pdf, Report{Pages: len(pages), Missing: missing}, nil
+	return pdf, Report{Pages: len(l.pages), Missing: l.missing}, nil
 }

@@ -1,0 +1,253 @@
+package invoice
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"image"
+	"image/draw"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/matryer/is"
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/font/sfnt"
+	"golang.org/x/image/math/fixed"
+)
+
+// reference returns a font file as another library reads it.
+func reference(tb testing.TB, f face, p part) *sfnt.Font {
+	tb.Helper()
+	ttf, err := files.ReadFile("fonts/" + testFonts(tb).files[f][p].family[len("INVOIC "):] + ".ttf")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	parsed, err := sfnt.Parse(ttf)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return parsed
+}
+
+func TestAdvancesAreTheFonts(t *testing.T) {
+	is := is.New(t)
+	fs := testFonts(t)
+	is.Equal(len(fs.glyphs[regular]), len(fs.glyphs[semibold]))
+	count := 0
+	for f := range faces {
+		for p := basic; p < parts; p++ {
+			ref := reference(t, f, p)
+			var buf sfnt.Buffer
+			for r := range rune(0x3000) {
+				g := fs.glyph(r, f)
+				is.Equal(g.part, fs.glyph(r, regular).part) // Both faces have the same characters.
+				if g.part != p {
+					continue
+				}
+				count++
+				id, err := ref.GlyphIndex(&buf, r)
+				is.NoErr(err)
+				is.True(id != 0)
+				advance, err := ref.GlyphAdvance(&buf, id, fixed.I(1000), font.HintingNone)
+				is.NoErr(err)
+				is.Equal(fixed.I(int(g.advance)), advance) // The library's advance.
+			}
+		}
+	}
+	is.Equal(count, 2*1378) // Every character of subset.py.
+}
+
+func TestFontThatIsNoFontIsAnError(t *testing.T) {
+	whole, err := files.ReadFile("fonts/InvoiceSans-Regular.ttf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; n < len(whole); n += 97 {
+		if glyphs, err := readAdvances(nil, whole[:n], basic); err == nil && len(glyphs) == 0 {
+			t.Errorf("%d bytes: no error and no glyphs", n)
+		}
+	}
+}
+
+// TestAlphabets says in plain words which texts are right.
+func TestAlphabets(t *testing.T) {
+	fs := testFonts(t)
+	for name, alphabet := range map[string]string{
+		"Afrikaans":    "áéíóúêëîïôöûŉ",
+		"Czech":        "áčďéěíňóřšťúůýžÁČĎÉĚÍŇÓŘŠŤÚŮÝŽ",
+		"French":       "àâæçéèêëîïôœùûüÿÀÂÆÇÉÈÊËÎÏÔŒÙÛÜŸ«»",
+		"German":       "äöüßÄÖÜẞ„“",
+		"Greek":        "αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩΆΈΉΊΌΎΏΪΫ",
+		"Hungarian":    "áéíóöőúüűŐŰ",
+		"Icelandic":    "áéíóúýþæöðÞÐ",
+		"Latvian":      "āčēģīķļņšūž",
+		"Polish":       "ąćęłńóśźżĄĆĘŁŃÓŚŹŻ",
+		"Romanian":     "ăâîșțĂÂÎȘȚ",
+		"Russian":      "абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ",
+		"Serbian":      "ђјљњћџЂЈЉЊЋЏ",
+		"Tshivenda":    "ḓḽṋṅṱḒḼṊṄṰ",
+		"Turkish":      "çğıöşüÇĞİÖŞÜ",
+		"Ukrainian":    "ґєіїҐЄІЇ",
+		"Vietnamese":   "ăâđêôơưàảãáạằẳẵắặầẩẫấậèẻẽéẹềểễếệìỉĩíịòỏõóọồổỗốộờởỡớợùủũúụừửữứựỳỷỹýỵ",
+		"currencies":   "$€£¥₦₹₽₿₺₴₩₫¢",
+		"punctuation":  "–—‘’“”„…•·†‡‰′″‹›⁄№™©®°±×÷−½¼¾²³",
+		"placeholders": "□",
+	} {
+		for _, r := range alphabet {
+			if !fs.has(r) {
+				t.Errorf("%s: %q (%U) is missing", name, r, r)
+			}
+		}
+	}
+}
+
+// TestInk draws every character of the fonts through gopdf and a PDF renderer, and compares its pixels with those that another library
+// makes of the whole font: a composed letter that lost its accent looks right to everything that only extracts text.
+func TestInk(t *testing.T) {
+	const (
+		cellWidth, cellHeight = 36, 30 // points
+		originX, originY      = 10, 20 // of a character in its cell
+		columns, rows         = 16, 27
+		size                  = 14.0
+		scale                 = 2 // pixels to the point
+	)
+	fs := testFonts(t)
+	type cell struct {
+		r rune
+		f face
+	}
+	var cells []cell
+	for f := range faces {
+		for r := range fs.glyphs[f] {
+			if fs.has(rune(r)) {
+				cells = append(cells, cell{rune(r), f})
+			}
+		}
+	}
+	place := func(i int) (page, x, y int) {
+		i, page = i%(columns*rows), i/(columns*rows)
+		return page, i%columns*cellWidth + originX, i/columns*cellHeight + originY
+	}
+	pages := make([]page, (len(cells)+columns*rows-1)/(columns*rows))
+	for i, c := range cells {
+		n, x, y := place(i)
+		pages[n].texts = append(pages[n].texts, text{x: float64(x), y: float64(y), s: string(c.r), face: c.f, size: size})
+	}
+	raw, err := paint(fs, pages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn := rasterize(t, raw, 72*scale, len(pages))
+
+	outlines := map[glyph]font.Face{}
+	for f := range faces {
+		for p := basic; p < parts; p++ {
+			face, err := opentype.NewFace(reference(t, f, p), &opentype.FaceOptions{Size: size, DPI: 72 * scale, Hinting: font.HintingNone})
+			if err != nil {
+				t.Fatal(err)
+			}
+			outlines[glyph{int16(f), p}] = face
+		}
+	}
+	wanted := image.NewGray(image.Rect(0, 0, cellWidth*scale, cellHeight*scale))
+	// differs reports whether the i-th cell as it was drawn shows something else than the character.
+	differs := func(i int, r rune) bool {
+		c := cells[i]
+		draw.Draw(wanted, wanted.Rect, image.White, image.Point{}, draw.Src)
+		d := font.Drawer{
+			Dst: wanted, Src: image.Black, Face: outlines[glyph{int16(c.f), fs.glyph(r, c.f).part}],
+			Dot: fixed.P(originX*scale, originY*scale),
+		}
+		d.DrawString(string(r))
+		n, x, y := place(i)
+		corner := image.Pt((x-originX)*scale, (y-originY)*scale)
+		ink, difference := 0, 0
+		for py := range wanted.Rect.Dy() {
+			for px := range wanted.Rect.Dx() {
+				want, got := 255-int(wanted.GrayAt(px, py).Y), 255-int(drawn[n].GrayAt(corner.X+px, corner.Y+py).Y)
+				ink += want
+				difference += max(want-got, got-want)
+			}
+		}
+		return difference > ink*5/100+255 // A twentieth of the ink and one pixel: two renderers agree better than that.
+	}
+	bad := 0
+	for i, c := range cells {
+		if differs(i, c.r) {
+			bad++
+			t.Errorf("%q (%U) in face %d has lost some of its ink", c.r, c.r, c.f)
+		}
+		if base, composed := map[rune]rune{'š': 's', 'Ё': 'Е', 'ñ': 'n', 'ẵ': 'ă', 'į': 'i', 'İ': 'I', 'ḓ': 'd', 'ΐ': 'ι'}[c.r]; composed && !differs(i, base) {
+			t.Errorf("%q would pass for %q", base, c.r) // Then the test above could not fail.
+		}
+	}
+	t.Logf("%d characters drawn", len(cells))
+	if bad > 0 {
+		keep(t, drawn)
+	}
+}
+
+// keep writes pages for a person to look at.
+func keep(tb testing.TB, pages []*image.Gray) {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "invoice-ink-")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for i, p := range pages {
+		var b bytes.Buffer
+		fmt.Fprintf(&b, "P5 %d %d 255\n", p.Rect.Dx(), p.Rect.Dy())
+		b.Write(p.Pix)
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("page-%d.pgm", i+1)), b.Bytes(), 0o600); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	tb.Logf("pages are in %s", dir)
+}
+
+// tool runs a program that a test needs, and returns what it prints.
+func tool(tb testing.TB, debian, name string, args ...string) []byte {
+	tb.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		tb.Fatalf("%s is missing: run make setup, or install %s", name, debian)
+	}
+	out, err := exec.CommandContext(tb.Context(), path, args...).CombinedOutput()
+	if err != nil {
+		tb.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	return out
+}
+
+// rasterize returns the pages of a PDF as images.
+func rasterize(tb testing.TB, pdf []byte, dpi, pages int) []*image.Gray {
+	tb.Helper()
+	dir := tb.TempDir()
+	path := filepath.Join(dir, "document.pdf")
+	if err := os.WriteFile(path, pdf, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	tool(tb, "poppler-utils", "pdftoppm", "-gray", "-r", fmt.Sprint(dpi), path, filepath.Join(dir, "page"))
+	names, err := filepath.Glob(filepath.Join(dir, "page-*.pgm"))
+	if err != nil || len(names) != pages {
+		tb.Fatalf("%d pages of %d: %v", len(names), pages, err)
+	}
+	images := make([]*image.Gray, len(names))
+	for i, name := range names {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		in := bufio.NewReader(bytes.NewReader(file))
+		var w, h, most int
+		if _, err := fmt.Fscanf(in, "P5\n%d %d\n%d\n", &w, &h, &most); err != nil || most != 255 {
+			tb.Fatalf("%s: not an image of 8 bits: %v", name, err)
+		}
+		images[i] = image.NewGray(image.Rect(0, 0, w, h))
+		copy(images[i].Pix, file[len(file)-w*h:])
+	}
+	return images
+}

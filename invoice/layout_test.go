@@ -1,0 +1,230 @@
+package invoice
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+
+	"github.com/bbws/order-lambda/local/sample"
+	"github.com/bbws/order-lambda/order"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func testFonts(tb testing.TB) *fonts {
+	tb.Helper()
+	fs, err := loadFonts()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return fs
+}
+
+// testBrand is a brand with everything, except a logo.
+func testBrand() Brand {
+	return Brand{
+		Name:               "Example Roasters (Pty) Ltd",
+		AddressLines:       []string{"12 Long Street", "Cape Town", "8001"},
+		VATNumber:          "4000000000",
+		RegistrationNumber: "2025/000000/07",
+		Phone:              "+27 10 000 0000",
+		Email:              "hello@example.co.za",
+		Website:            "https://example.co.za/shop/",
+		AccentColour:       "#7A1F2B",
+		Footer:             "Thank you.",
+	}
+}
+
+func TestLayoutGolden(t *testing.T) {
+	for _, s := range sample.Orders() {
+		if len(s.Order.Items) > 50 {
+			continue // The same again, but long.
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			is := is.New(t)
+			l := lay(testFonts(t), s.Order, testBrand())
+			var b strings.Builder
+			for i, p := range l.pages {
+				fmt.Fprintf(&b, "page %d\n", i+1)
+				p.dump(&b)
+			}
+			fmt.Fprintf(&b, "missing %d\n", l.missing)
+			golden := filepath.Join("testdata", "layout", s.Name+".txt")
+			if *update {
+				is.NoErr(os.MkdirAll(filepath.Dir(golden), 0o755))
+				is.NoErr(os.WriteFile(golden, []byte(b.String()), 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			is.NoErr(err)
+			is.Equal(b.String(), string(want)) // The layout changed; if that is meant, run the test with -update.
+		})
+	}
+}
+
+// faults returns what is wrong with laid out pages whatever the order is: text outside the margins or over other text, a page of
+// the table without its head, a total without a line of the order.
+func faults(pages []page, o *order.Order) []string {
+	const slack = 0.01
+	var all []string
+	complain := func(n int, format string, args ...any) {
+		all = append(all, fmt.Sprintf("page %d: ", n+1)+fmt.Sprintf(format, args...))
+	}
+	lines := 0
+	for n, p := range pages {
+		heads, rows, totals := 0, 0, 0
+		for i, t := range p.texts {
+			b := t.bounds()
+			if b.x < left-slack || b.x+b.w > right+slack || b.y < 0 || b.y+b.h > pageEnd {
+				complain(n, "%q lies outside the margins: %s", t.s, b)
+			}
+			for _, other := range p.texts[:i] {
+				c := other.bounds()
+				if b.x < c.x+c.w-slack && c.x < b.x+b.w-slack && b.y < c.y+c.h-slack && c.y < b.y+b.h-slack {
+					complain(n, "%q lies over %q", t.s, other.s)
+				}
+			}
+			switch {
+			case t.s == "Description" && t.size == headSize && t.face == semibold:
+				heads++
+			case t.x == left && t.size == caption.size && t.face == regular && t.y < contentEnd && t.s == fmt.Sprint(lines+1):
+				rows++
+				lines++
+			case t.s == "Total" && t.size == 11 && t.face == semibold:
+				totals++
+			}
+		}
+		if rows > 0 && heads != 1 {
+			complain(n, "%d lines under %d heads", rows, heads)
+		}
+		if totals > 0 && rows == 0 && len(o.Items) > 0 {
+			complain(n, "the total is alone")
+		}
+		if totals != 0 && n != len(pages)-1 || totals != 1 && n == len(pages)-1 {
+			complain(n, "%d totals on page %d of %d", totals, n+1, len(pages))
+		}
+		for _, f := range p.fills {
+			if f.x < 0 || f.y < 0 || f.x+f.w > pageWidth || f.y+f.h > pageEnd {
+				complain(n, "fill %s lies outside the page", f.box)
+			}
+		}
+	}
+	if lines != len(o.Items) {
+		all = append(all, fmt.Sprintf("%d lines of %d are there", lines, len(o.Items)))
+	}
+	return all
+}
+
+func TestLayoutHolds(t *testing.T) {
+	for _, s := range sample.Orders() {
+		for name, brand := range map[string]Brand{"full": testBrand(), "text": TextBrand()} {
+			t.Run(s.Name+"/"+name, func(t *testing.T) {
+				pages := lay(testFonts(t), s.Order, brand).pages
+				for _, f := range faults(pages, &s.Order) {
+					t.Error(f)
+				}
+			})
+		}
+	}
+}
+
+// TestEveryLengthEndsWell tries orders of every number of lines around the end of a page.
+func TestEveryLengthEndsWell(t *testing.T) {
+	o := sampleOrder(t, "two-hundred-lines")
+	items := o.Items
+	for n := range 80 {
+		o.Items = items[:n]
+		pages := lay(testFonts(t), o, testBrand()).pages
+		for _, f := range faults(pages, &o) {
+			t.Errorf("%d lines: %s", n, f)
+		}
+	}
+}
+
+// TestWidestOrderIsBounded lays out the widest text that every field can hold.
+func TestWidestOrderIsBounded(t *testing.T) {
+	fs := testFonts(t)
+	widest := ' '
+	for r := range fs.glyphs[regular] {
+		if fs.advance(rune(r), regular) > fs.advance(widest, regular) {
+			widest = rune(r)
+		}
+	}
+	text := strings.Repeat(string(widest), order.MaxText)
+	o := sampleOrder(t, "two-hundred-lines")
+	most, err := order.NewMoney(order.MaxMinor, "USD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range o.Items {
+		o.Items[i] = order.Item{ProductName: text, Quantity: order.MaxQuantity, UnitPrice: most, Discount: most, Subtotal: most}
+	}
+	o.Subtotal, o.Shipping, o.Tax, o.Total = most, most, most, most
+	o.Number, o.CustomerEmail = text, text
+	o.BillingAddress = order.BillingAddress{
+		FullName: text, Company: text, VATNumber: text, Street: text, City: text, Province: text, PostalCode: text, Country: text,
+	}
+	o.PaymentDetails = &order.PaymentDetails{Method: text, TransactionID: text, PayfastPaymentID: text, PaidAt: o.DateCreated}
+	o.Campaign = &order.Campaign{Code: text, Description: text}
+	brand := Brand{
+		Name: text, AddressLines: []string{text, text, text, text, text, text, text, text}, VATNumber: text, RegistrationNumber: text,
+		Phone: text, Email: text, Website: "https://" + strings.Repeat("w", order.MaxText) + ".example", Footer: text,
+	}
+	pages := lay(fs, o, brand).pages
+	for _, f := range faults(pages, &o) {
+		t.Error(f)
+	}
+	t.Logf("%d pages", len(pages))
+	if len(pages) > 100 {
+		t.Errorf("%d pages", len(pages))
+	}
+}
+
+func sampleOrder(tb testing.TB, name string) order.Order {
+	tb.Helper()
+	for _, s := range sample.Orders() {
+		if s.Name == name {
+			return s.Order
+		}
+	}
+	tb.Fatalf("no sample %s", name)
+	return order.Order{}
+}
+
+// FuzzLayout lays out orders of any texts and amounts: nothing may panic, leave the margins or overlap.
+func FuzzLayout(f *testing.F) {
+	f.Add("Tom & <b>Jerry</b>", "Nguyễn Thị Ánh", "12 Long Street", "日本語", uint16(3), int64(12_345), int64(99), "ZAR", "paid", "#FFFF00")
+	f.Add(strings.Repeat("W", 300), "\u202eevil\u0000\xff", "e\u0301\u0323\u0301", "a-b/c d", uint16(200), int64(order.MaxMinor), int64(1), "KWD", "refunded", "")
+	f.Add("", "", "", "", uint16(0), int64(0), int64(0), "JPY", "", "red")
+	f.Fuzz(func(t *testing.T, product, name, street, other string, lines uint16, price, discount int64, currency, status, accent string) {
+		money := func(n int64) order.Money {
+			m, err := order.NewMoney(n%(order.MaxMinor+1), order.Currency(currency))
+			if err != nil {
+				m, _ = order.NewMoney(n%(order.MaxMinor+1), "ZAR")
+			}
+			return m
+		}
+		o := order.Order{
+			Number: other, CustomerEmail: name, CustomerName: name, Status: order.Status(status), PaymentMethod: other,
+			Subtotal: money(price), Shipping: money(discount), Tax: money(price), Total: money(-price),
+			BillingAddress: order.BillingAddress{Street: street, City: other, Company: product, Country: other, VATNumber: street},
+			PaymentDetails: &order.PaymentDetails{TransactionID: product, Method: name},
+			Campaign:       &order.Campaign{Code: other, Description: product},
+		}
+		for i := range int(lines) % (order.MaxItems + 1) {
+			n := []string{product, name, street, other}[i%4]
+			o.Items = append(o.Items, order.Item{
+				ProductName: n, Quantity: 1 + i*53%order.MaxQuantity, UnitPrice: money(price), Discount: money(discount), Subtotal: money(price / int64(i+1)),
+			})
+		}
+		brand := Brand{Name: name, AddressLines: []string{street, other}, VATNumber: other, Email: name, Website: "https://" + street, Footer: product, AccentColour: accent}
+		pages := lay(testFonts(t), o, brand).pages
+		for _, fault := range faults(pages, &o) {
+			t.Error(fault)
+		}
+	})
+}
