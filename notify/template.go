@@ -24,8 +24,8 @@ const (
 // comments are copied as they are. Loops stand in text and do not nest, so that the work is bounded by the template's size
 // and the order's lines.
 //
-// Why not html/template: its use of reflection makes the linker keep every method of every linked type, which grows the
-// binary by two thirds, and it removes comments, also those that Outlook needs.
+// Why not html/template: by its use of reflection the linker keeps every exported method, which grows the binary from 15 to
+// 27 MB. And it drops comments, also those that Outlook needs.
 type template []node
 
 // A node is literal text, or a variable where name is set, or a loop where also body is set.
