@@ -46,6 +46,9 @@ func run(dir string) error {
 		if out, err := exec.Command("pdftoppm", "-r", "80", "-png", path, filepath.Join(dir, s.Name)).CombinedOutput(); err != nil {
 			return fmt.Errorf("pdftoppm: %w: %s", err, out)
 		}
+		if err := mails(dir, s); err != nil {
+			return err
+		}
 		fmt.Printf("%-20s %2d pages %6d bytes %3d placeholders\n", s.Name, report.Pages, len(pdf), report.Missing)
 	}
 	return nil
