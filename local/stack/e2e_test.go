@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/matryer/is"
 
+	"github.com/bbws/order-lambda/local/contract"
 	"github.com/bbws/order-lambda/local/gateway"
 	"github.com/bbws/order-lambda/local/lambdaapi"
 	"github.com/bbws/order-lambda/local/stack"
@@ -37,11 +38,16 @@ func mailers() []string { return []string{"order_internal_notifier", "customer_o
 
 var (
 	service *stack.Stack // one for all tests: the eight roles as processes of the real binary
+	api     *contract.Contract
 	hooks   hookList
 )
 
 func TestMain(m *testing.M) {
 	var err error
+	if api, err = contract.Load("../../roles/openapi.yaml"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	service, err = stack.Start(context.Background(), stack.Options{Quick: true, Around: hooks.around, Binary: os.Getenv("ORDER_BINARY")})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -191,7 +197,8 @@ func (u user) call(method, path, body string, headers ...string) answer {
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	resp, err := http.DefaultClient.Do(req)
+	checked := http.Client{Transport: api.Transport(http.DefaultTransport, func(err error) { u.t.Error(err) })}
+	resp, err := checked.Do(req)
 	if err != nil {
 		u.t.Fatal(err)
 	}
