@@ -58,6 +58,13 @@ func TestIsTenantID(t *testing.T) {
 		"t":                      true,
 		"7":                      true,
 		"Tenant_1.x:y-z":         true,
+		"azAZ09":                 true,
+		"a@":                     false, // the neighbours of letters and digits
+		"a[":                     false,
+		"a`":                     false,
+		"a{":                     false,
+		"a/":                     false,
+		"a;":                     false,
 		strings.Repeat("t", 128): true,
 		strings.Repeat("t", 129): false,
 		"":                       false,
