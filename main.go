@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
 	"github.com/rs/zerolog"
 
@@ -42,10 +41,11 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer) (err
 	others := libraryLog{roles.NewLogger(stdout, time.Now, getenv("LOG_LEVEL")).With().Str("role", settings.Role()).Logger()}
 	log.SetFlags(0)
 	log.SetOutput(others) // aws-lambda-go tells there of failed invocations, and why it gives up
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithLogger(others))
+	cfg, err := loadAWS(getenv)
 	if err != nil {
 		return fmt.Errorf("load AWS configuration: %w", err)
 	}
+	cfg.Logger = others
 	handler := roles.Build(settings, roles.Deps{
 		AWS:       cfg,
 		Transport: http.DefaultTransport,
