@@ -144,3 +144,7 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 	done
 
 # --- speed --------------------------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: ## measure cold starts, warm invocations, batches, invoices and the binary, each against its floor (tables in Markdown)
+	@CGO_ENABLED=0 go run ./local/bench $(if $(ONLY),-only $(ONLY)) $(if $(ROUNDS),-rounds $(ROUNDS))

@@ -1,0 +1,172 @@
+// Bench measures the service on this machine and prints tables in Markdown. Every figure stands beside one of the same run
+// that it can be compared with, since a machine's own speed, and what else it does, change from run to run:
+//
+//   - a cold start beside that of a function that does nothing (bare);
+//   - a warm invocation beside the role's floor, a function that makes the same AWS calls straight with the SDK;
+//   - a batch of ten beside one message; an invoice beside deflating its bytes.
+//
+// What is compared is measured in turns, and medians are shown. AWS and the Cart API are a stand-in in this process.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net/http/httptest"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/bbws/order-lambda/deploy"
+	"github.com/bbws/order-lambda/local/emulator"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+	}
+}
+
+// A bench is what the measurements share.
+type bench struct {
+	out      io.Writer
+	progress io.Writer
+	root     string
+	rounds   int // of everything that is repeated
+	warm     int // invocations a round
+	binary   string
+	bare     string
+	floor    string
+	roles    []string
+	config   map[string]deploy.Role
+	golden   []byte
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	b := &bench{out: out, progress: os.Stderr}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.IntVar(&b.rounds, "rounds", 41, "how often everything is measured")
+	flags.IntVar(&b.warm, "warm", 100, "warm invocations in a round")
+	only := flags.String("only", "", "one section: cold, init, warm, batch, invoice or size")
+	flags.StringVar(&b.binary, "binary", "", "path of a built binary, instead of building it")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	sections := []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{"cold", b.cold},
+		{"init", b.initialisation},
+		{"warm", b.warmInvocations},
+		{"batch", b.batches},
+		{"invoice", b.invoices},
+		{"size", b.size},
+	}
+	found := false
+	for _, s := range sections {
+		if *only != "" && *only != s.name {
+			continue
+		}
+		found = true
+		if err := s.measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	if !found {
+		return errors.New("there is no such section")
+	}
+	return nil
+}
+
+// prepare builds what is measured.
+func (b *bench) prepare(ctx context.Context) (err error) {
+	if b.root, err = emulator.Root(); err != nil {
+		return err
+	}
+	if b.config, err = deploy.Roles(); err != nil {
+		return err
+	}
+	b.roles = slices.Sorted(maps.Keys(b.config))
+	if b.golden, err = os.ReadFile(filepath.Join(b.root, "store", "testdata", "order.json")); err != nil {
+		return err
+	}
+	dir := filepath.Join(b.root, ".cache", "bench")
+	b.bare, b.floor = filepath.Join(dir, "bare"), filepath.Join(dir, "floor")
+	programs := map[string]string{b.bare: "./local/bench/bare", b.floor: "./local/bench/floor"}
+	if b.binary == "" {
+		b.binary = filepath.Join(dir, "bootstrap")
+		programs[b.binary] = "."
+	}
+	for program, source := range programs {
+		b.say("building %s", source)
+		if err := b.build(ctx, program, source, "-s -w"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// build builds a program as the Dockerfile does, for this machine.
+func (b *bench) build(ctx context.Context, program, source, ldflags string) error {
+	_, err := command(ctx, b.root, "go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", ldflags, "-o", program, source)
+	return err
+}
+
+// say tells on the side what is being done.
+func (b *bench) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(b.progress, "%s\n", fmt.Sprintf(format, args...))
+}
+
+func (b *bench) printf(format string, args ...any) { _, _ = fmt.Fprintf(b.out, format, args...) }
+
+// serve starts the stand-in of a role and returns the environment in which the role and its floor use it.
+func (b *bench) serve(role string, delay time.Duration) (env []string, stop func(), err error) {
+	order, err := orderFor(role, b.golden)
+	if err != nil {
+		return nil, nil, err
+	}
+	server := httptest.NewServer(&standIn{order: order, role: role, delay: delay})
+	queue := "https://sqs.eu-west-1.amazonaws.com/000000000000/queue"
+	return []string{
+		"ROLE=" + role, "ENVIRONMENT=dev", "AWS_REGION=eu-west-1", "DYNAMODB_TABLE_NAME=orders", "SQS_QUEUE_URL=" + queue,
+		"ORDER_EVENTS_TOPIC_ARN=arn:aws:sns:eu-west-1:000000000000:events", "CART_LAMBDA_API_URL=" + server.URL + "/carts",
+		"S3_ORDERS_BUCKET=orders", "S3_EMAIL_TEMPLATES_BUCKET=templates", "SES_FROM_ADDRESS=orders@example.com",
+		"INTERNAL_NOTIFICATION_EMAIL=team@example.com",
+		"AWS_ENDPOINT_URL=" + server.URL, "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench", "AWS_SESSION_TOKEN=bench",
+		"AWS_RESPONSE_CHECKSUM_VALIDATION=when_required",
+		fmt.Sprint("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=", b.config[role].Memory),
+	}, server.Close, nil
+}
+
+// event returns the event of a role's tests.
+func (b *bench) event(role string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(b.root, "roles", "testdata", role+".json"))
+}
+
+// median returns the middle of what was measured.
+func median[T int64 | time.Duration](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.3g ms", float64(d.Microseconds())/1000)
+}
+
+func ratio[T int64 | time.Duration](a, b T) string {
+	return fmt.Sprintf("%.2f", float64(a)/float64(b))
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/bbws/order-lambda/local/lambdaapi"
+)
+
+const (
+	answerTimeout = 20 * time.Second // far longer than anything here takes: a hung process ends the benchmark
+	runtimeAPI    = "/2018-06-01/runtime/"
+)
+
+// A process is a Lambda function in one execution environment. local/lambdaapi runs functions as Lambda does; this does the
+// least that lets one be timed.
+type process struct {
+	FirstPoll time.Duration // from starting the program to its first request for an invocation
+
+	cmd    *exec.Cmd
+	server *http.Server
+	stdout bytes.Buffer
+
+	polls   chan time.Time
+	events  chan []byte
+	answers chan result
+	ended   chan error
+}
+
+type result struct {
+	at   time.Time
+	body []byte
+	err  error
+}
+
+// usage is what a process took of the machine.
+type usage struct {
+	CPU  time.Duration // user and system
+	Peak int64         // bytes of memory, 0 where it is not known
+}
+
+// start starts a program and waits until it polls.
+func start(program string, env []string) (*process, error) {
+	p := &process{
+		polls: make(chan time.Time, 1), events: make(chan []byte), answers: make(chan result, 1), ended: make(chan error, 1),
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p.server = &http.Server{Handler: p.api(), ReadHeaderTimeout: time.Minute}
+	go func() { _ = p.server.Serve(listener) }()
+
+	p.cmd = exec.Command(program) //nolint:gosec,noctx // running this program is the purpose; stop ends it
+	p.cmd.Env = append([]string{
+		"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String(),
+		"AWS_LAMBDA_FUNCTION_NAME=bench",
+		"AWS_LAMBDA_FUNCTION_VERSION=1",
+		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
+	}, env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stdout
+	begin := time.Now()
+	if err := p.cmd.Start(); err != nil {
+		_ = p.server.Close()
+		return nil, err
+	}
+	go func() { p.ended <- p.cmd.Wait() }()
+	at, err := p.polled()
+	if err != nil {
+		_, _ = p.stop()
+		return nil, err
+	}
+	p.FirstPoll = at.Sub(begin)
+	return p, nil
+}
+
+// polled waits until the process asks for an invocation.
+func (p *process) polled() (time.Time, error) {
+	select {
+	case at := <-p.polls:
+		return at, nil
+	case err := <-p.ended:
+		p.ended <- err
+		return time.Time{}, fmt.Errorf("%s ended: %w\n%s", p.cmd.Path, err, p.stdout.Bytes())
+	case <-time.After(answerTimeout):
+		return time.Time{}, fmt.Errorf("%s does not poll", p.cmd.Path)
+	}
+}
+
+// invoke hands an event to the process and waits for its answer, and then until it is idle again. It returns the time from the
+// event to the answer.
+func (p *process) invoke(event []byte) (time.Duration, []byte, error) {
+	begin := time.Now()
+	p.events <- event
+	select {
+	case r := <-p.answers:
+		if _, err := p.polled(); err != nil {
+			return 0, nil, err
+		}
+		return r.at.Sub(begin), r.body, r.err
+	case err := <-p.ended:
+		p.ended <- err
+		return 0, nil, fmt.Errorf("%s ended: %w\n%s", p.cmd.Path, err, p.stdout.Bytes())
+	case <-time.After(answerTimeout):
+		return 0, nil, fmt.Errorf("%s does not answer", p.cmd.Path)
+	}
+}
+
+// stop ends the process and says what it took.
+func (p *process) stop() (usage, error) {
+	high := peak(p.cmd.Process.Pid)
+	_ = p.cmd.Process.Kill()
+	err := <-p.ended
+	_ = p.server.Close()
+	var killed *exec.ExitError
+	if err != nil && !errors.As(err, &killed) {
+		return usage{}, err
+	}
+	state := p.cmd.ProcessState
+	return usage{CPU: state.UserTime() + state.SystemTime(), Peak: high}, nil
+}
+
+// api serves the Runtime API.
+func (p *process) api() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+runtimeAPI+"invocation/next", func(w http.ResponseWriter, r *http.Request) {
+		p.polls <- time.Now()
+		select {
+		case event := <-p.events:
+			h := w.Header()
+			h.Set("Lambda-Runtime-Aws-Request-Id", lambdaapi.NewID())
+			h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(30*time.Second).UnixMilli(), 10))
+			h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:000000000000:function:bench")
+			h.Set("Lambda-Runtime-Trace-Id", lambdaapi.NewTrace())
+			_, _ = w.Write(event)
+		case <-r.Context().Done():
+		}
+	})
+	answer := func(failed bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			at := time.Now()
+			body, err := io.ReadAll(r.Body)
+			if err == nil && failed {
+				err = fmt.Errorf("the function failed: %s", body)
+			}
+			w.WriteHeader(http.StatusAccepted)
+			p.answers <- result{at, body, err}
+		}
+	}
+	mux.HandleFunc("POST "+runtimeAPI+"invocation/{id}/response", answer(false))
+	mux.HandleFunc("POST "+runtimeAPI+"invocation/{id}/error", answer(true))
+	return mux
+}
+
+// command runs one of the benchmark's own commands and returns its output.
+func command(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the benchmark's own commands
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", name, err, bytes.TrimSpace(out))
+	}
+	return out, nil
+}

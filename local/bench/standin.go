@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/notify/templates"
+)
+
+// A standIn answers the AWS services' and the Cart API's requests of one role with what it needs to get on, always the
+// same. It decides by as little of a request as it can, so that it takes little of the machine.
+type standIn struct {
+	order []byte        // the recorded order, as DynamoDB JSON
+	role  string        // whose requests
+	delay time.Duration // before each answer: what a network would add
+}
+
+func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	time.Sleep(s.delay)
+	h := w.Header()
+	h.Set("X-Amzn-Requestid", "00000000-0000-4000-8000-000000000000")
+	_, target, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	if target != "" {
+		h.Set("Content-Type", "application/x-amz-json-1.0")
+		_, _ = w.Write(s.target(target, body))
+		return
+	}
+	switch path := r.URL.Path; {
+	case strings.HasPrefix(path, "/carts/"):
+		_, _ = fmt.Fprintf(w, `{"success": true, "data": {"cartId": %q, "tenantId": %q, "currency": "ZAR", "items": [
+			{"id": "1", "productId": "p-1", "productName": "Rooibos", "quantity": 2, "unitPrice": 100.10, "discount": 0.20},
+			{"id": "2", "productId": "p-2", "productName": "Honeybush", "quantity": 1, "unitPrice": 89.90}], "shipping": 50.00}}`,
+			strings.TrimPrefix(path, "/carts/"), r.Header.Get("X-Tenant-Id"))
+	case strings.HasPrefix(path, "/v2/email/"):
+		_, _ = io.WriteString(w, `{"MessageId": "0100019a-00000000"}`)
+	case r.Method == http.MethodPut:
+		h.Set("ETag", `"d41d8cd98f00b204e9800998ecf8427e"`)
+	case r.Method == http.MethodGet:
+		s.object(w, path)
+	case bytes.Contains(body, []byte("Action=Publish")):
+		h.Set("Content-Type", "text/xml")
+		_, _ = io.WriteString(w, `<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>`+
+			`<MessageId>567910cd-659e-55d4-8ccb-5aaf14679dc0</MessageId></PublishResult></PublishResponse>`)
+	default:
+		http.Error(w, "the benchmark's stand-in does not know "+r.Method+" "+path, http.StatusNotImplemented)
+	}
+}
+
+// object answers with one of the objects that ship with the service.
+func (s *standIn) object(w http.ResponseWriter, path string) {
+	_, key, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/") // after the bucket
+	for _, files := range []fs.FS{templates.FS, branding.Files} {
+		if content, err := fs.ReadFile(files, strings.TrimPrefix(key, "branding/")); err == nil {
+			_, _ = w.Write(content)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code><Message>no</Message></Error>`)
+}
+
+// target answers the services that name their operation in a header.
+func (s *standIn) target(operation string, body []byte) []byte {
+	switch operation {
+	case "GetItem":
+		switch {
+		case bytes.Contains(body, []byte(`"COUNTER#`)):
+			return []byte(`{"Item": {"PK": {"S": "TENANT#acme"}, "SK": {"S": "COUNTER#ORDER#2025"}, "value": {"N": "41"}}}`)
+		case s.role == "order_creator_record" && !bytes.Contains(body, []byte("ORDER#sample")): // the floor's sample
+			return []byte(`{}`) // not yet recorded
+		}
+		return fmt.Appendf(nil, `{"Item": %s}`, s.order)
+	case "Query":
+		const page = 10
+		items := bytes.Repeat(append(bytes.Clone(s.order), ','), page)
+		return fmt.Appendf(nil, `{"Count": %d, "ScannedCount": %[1]d, "Items": [%s]}`, page, items[:len(items)-1])
+	case "UpdateItem":
+		if s.role == "update_order" {
+			return fmt.Appendf(nil, `{"Attributes": %s}`, s.order)
+		}
+	case "SendMessage":
+		return []byte(`{"MessageId": "5fea7756-0ea4-451a-a703-a558b933e274", "MD5OfMessageBody": ""}`)
+	}
+	return []byte(`{}`)
+}
+
+// orderFor returns the stored order that a role should meet, made of the golden item of the store's tests.
+func orderFor(role string, golden []byte) ([]byte, error) {
+	var item map[string]any
+	if err := json.Unmarshal(golden, &item); err != nil {
+		return nil, err
+	}
+	switch role {
+	case "order_pdf_creator":
+		delete(item, "pdfUrl") // else there is nothing to do
+	case "update_order":
+		item["status"] = map[string]string{"S": "pending"}
+		delete(item, "paymentDetails")
+	}
+	return json.Marshal(item)
+}

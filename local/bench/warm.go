@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// warmed is what is measured of a process that has had its first invocation.
+type warmed struct {
+	took []time.Duration
+	cpu  []time.Duration // of an invocation
+	peak []int64
+}
+
+// warmInvocations measures warm invocations of every role against its floor: the same calls straight with the SDK.
+func (b *bench) warmInvocations(ctx context.Context) error {
+	b.printf("\n### Warm invocation\n\n| role | time | floor | × floor | CPU | floor | × floor | peak memory | floor |\n|---|---|---|---|---|---|---|---|---|\n")
+	for _, role := range b.roles {
+		b.say("warm invocations: %s", role)
+		event, err := b.event(role)
+		if err != nil {
+			return err
+		}
+		env, stop, err := b.serve(role, 0)
+		if err != nil {
+			return err
+		}
+		var own, floor warmed
+		for range max(1, b.rounds/4) {
+			err = cmp.Or(own.measure(ctx, b.binary, env, event, b.warm), floor.measure(ctx, b.floor, env, event, b.warm))
+			if err != nil {
+				break
+			}
+		}
+		stop()
+		if err != nil {
+			return err
+		}
+		took, cpu, tookFloor, cpuFloor := median(own.took), median(own.cpu), median(floor.took), median(floor.cpu)
+		b.printf("| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", role, milliseconds(took), milliseconds(tookFloor), ratio(took, tookFloor),
+			milliseconds(cpu), milliseconds(cpuFloor), ratio(cpu, cpuFloor), megabytes(median(own.peak)), megabytes(median(floor.peak)))
+	}
+	return nil
+}
+
+// measure runs two processes of n and 2n invocations, so that the difference of their CPU times is that of n warm ones.
+func (w *warmed) measure(ctx context.Context, program string, env []string, event []byte, n int) error {
+	var cpu [2]time.Duration
+	for i := range cpu {
+		p, err := start(program, env)
+		if err != nil {
+			return err
+		}
+		for k := range n * (i*4 + 1) {
+			took, answer, err := p.invoke(event)
+			if err == nil {
+				err = good(answer)
+			}
+			if err = cmp.Or(ctx.Err(), err); err != nil {
+				_, _ = p.stop()
+				return err
+			}
+			if k >= n/2 {
+				w.took = append(w.took, took)
+			}
+		}
+		u, err := p.stop()
+		if err != nil {
+			return err
+		}
+		cpu[i] = u.CPU
+		if i == 1 {
+			w.peak = append(w.peak, u.Peak)
+		}
+	}
+	w.cpu = append(w.cpu, (cpu[1]-cpu[0])/time.Duration(4*n))
+	return nil
+}
+
+// good says what is wrong with an answer: what fails fast would look fast.
+func good(answer []byte) error {
+	var a struct {
+		StatusCode        int
+		BatchItemFailures []any
+	}
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return err
+	}
+	if a.StatusCode >= 300 || len(a.BatchItemFailures) > 0 {
+		return fmt.Errorf("the function failed: %s", answer)
+	}
+	return nil
+}
+
+// batches measures a batch of ten messages against one, where every call to AWS takes a while.
+func (b *bench) batches(ctx context.Context) error {
+	const delay = 5 * time.Millisecond
+	b.printf("\n### Batch of ten, AWS answering after %s\n\n| role | one message | ten | × one |\n|---|---|---|---|\n", delay)
+	for _, role := range b.roles {
+		if !b.config[role].IsConsumer() {
+			continue
+		}
+		b.say("batches: %s", role)
+		one, err := b.event(role)
+		if err != nil {
+			return err
+		}
+		ten, err := repeat(one, b.config[role].BatchSize)
+		if err != nil {
+			return err
+		}
+		env, stop, err := b.serve(role, delay)
+		if err != nil {
+			return err
+		}
+		p, err := start(b.binary, env)
+		if err != nil {
+			stop()
+			return err
+		}
+		var took [2][]time.Duration
+		for k := range 2 * (b.rounds + 1) {
+			var t time.Duration
+			var answer []byte
+			if t, answer, err = p.invoke([][]byte{one, ten}[k%2]); err == nil {
+				err = cmp.Or(good(answer), ctx.Err())
+			}
+			if err != nil {
+				break
+			}
+			if k > 1 {
+				took[k%2] = append(took[k%2], t)
+			}
+		}
+		_, _ = p.stop()
+		stop()
+		if err != nil {
+			return err
+		}
+		b.printf("| %s | %s | %s | %s |\n", role, milliseconds(median(took[0])), milliseconds(median(took[1])), ratio(median(took[1]), median(took[0])))
+	}
+	return nil
+}
+
+// repeat makes a batch of n messages of an event with one.
+func repeat(event []byte, n int) ([]byte, error) {
+	var batch struct{ Records []map[string]any }
+	if err := json.Unmarshal(event, &batch); err != nil {
+		return nil, err
+	}
+	first := batch.Records[0]
+	batch.Records = nil
+	for i := range n {
+		record := map[string]any{}
+		for name, value := range first {
+			record[name] = value
+		}
+		record["messageId"] = fmt.Sprint("message-", i)
+		record["receiptHandle"] = fmt.Sprint("handle-", i)
+		batch.Records = append(batch.Records, record)
+	}
+	return json.Marshal(batch)
+}
