@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
 	"github.com/guregu/dynamo/v2"
 	"github.com/guregu/dynamo/v2/dynamodbiface"
 
@@ -29,11 +31,16 @@ func New(client dynamodbiface.DynamoDBAPI, table string, now func() time.Time) *
 }
 
 // Create records an order. It returns ErrExists if the order is already recorded, in whatever form. Since the outcome of a
-// write that timed out is unknown, ErrExists may also mean that an earlier attempt of this very call succeeded.
+// write that timed out is unknown, ErrExists may also mean that an earlier attempt of this very call succeeded. An order
+// that is larger than DynamoDB's items may be (400 KB: 200 lines with the longest names in a script of four bytes a
+// character) is a Permanent error.
 func (s *Store) Create(ctx context.Context, o order.Order) error {
 	err := s.table.Put(encodeOrder(o)).If("attribute_not_exists('PK')").Run(ctx)
 	if dynamo.IsCondCheckFailed(err) {
 		return fmt.Errorf("record order %s: %w", o.ID, order.ErrExists)
+	}
+	if isTooLarge(err) {
+		err = &order.Permanent{Reason: "order is too large to be recorded", Err: err}
 	}
 	return wrap(err, "record order %s", o.ID)
 }
@@ -127,6 +134,13 @@ func wrap(err error, format string, args ...any) error {
 		err = order.ErrNotFound
 	}
 	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
+// isTooLarge reports whether DynamoDB refused an item for its size. The error has no code of its own.
+func isTooLarge(err error) bool {
+	var refused smithy.APIError
+	return errors.As(err, &refused) && refused.ErrorCode() == "ValidationException" &&
+		strings.Contains(refused.ErrorMessage(), "Item size")
 }
 
 // isConflict reports whether a write met a concurrent transaction on the same item, or was told to slow down: worth

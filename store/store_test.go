@@ -174,6 +174,17 @@ func TestOrder(t *testing.T) {
 		o := mustCreate(t, s, newOrder(t, creation(tenant)))
 		is.True(errors.Is(s.Create(t.Context(), o), order.ErrExists))
 	})
+	t.Run("that is too large for the table stays so", func(t *testing.T) {
+		is := is.New(t)
+		s, tenant := newStore(t)
+		o := newOrder(t, creation(tenant))
+		line := o.Items[0]
+		long := strings.Repeat("😀", order.MaxText)
+		line.ID, line.ProductID, line.ProductName = long, long, long
+		o.Items = slices.Repeat([]order.Item{line}, order.MaxItems)
+		var permanent *order.Permanent
+		is.True(errors.As(s.Create(t.Context(), o), &permanent))
+	})
 	t.Run("is not found for another tenant", func(t *testing.T) {
 		is := is.New(t)
 		s, tenant := newStore(t)
