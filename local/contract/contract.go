@@ -146,7 +146,7 @@ func (c *Contract) CheckResponse(r *http.Request, resp *http.Response) error {
 		Body:                   io.NopCloser(bytes.NewReader(body)),
 		Options:                options(),
 	}); err != nil {
-		return fmt.Errorf("%d %.1000s: %w", resp.StatusCode, body, err)
+		return fmt.Errorf("%w: %d %.1000s", err, resp.StatusCode, body)
 	}
 	documented := slices.Collect(maps.Keys(in.Route.Operation.Responses.Status(resp.StatusCode).Value.Headers))
 	for name := range resp.Header {
