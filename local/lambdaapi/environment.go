@@ -39,28 +39,34 @@ type environment struct {
 }
 
 // start starts an environment. The caller holds f.mu.
-func (f *Function) start() (*environment, error) {
+func (f *Function) start() (env *environment, err error) {
 	address := f.config.APIAddress
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
-	listener, err := net.Listen("tcp", address)
+	ctx, cancel := context.WithCancel(context.Background()) // it outlives the invocation that it is started for
+	defer func() {
+		if err != nil {
+			cancel()
+		}
+	}()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	env := &environment{function: f, work: make(chan *invocation, 1), gone: make(chan struct{})}
+	env = &environment{function: f, work: make(chan *invocation, 1), gone: make(chan struct{})}
 	api := listener.Addr().String()
 	arguments := f.config.Command
 	bridge := func(context.Context) {}
 	if f.config.RIE != "" {
 		var front string
-		if arguments, front, err = behindRIE(f.config.RIE, f.config.Command); err != nil {
+		if arguments, front, err = behindRIE(ctx, f.config.RIE, f.config.Command); err != nil {
 			_ = listener.Close()
 			return nil, err
 		}
 		bridge = func(ctx context.Context) { env.bridge(ctx, front) }
 	}
-	command := exec.Command(arguments[0], arguments[1:]...) //nolint:gosec // running this command is the purpose
+	command := exec.CommandContext(ctx, arguments[0], arguments[1:]...) //nolint:gosec // running this command is the purpose
 	command.Env = append(append([]string(nil), f.config.Env...), f.variables(api)...)
 	command.Stdout, command.Stderr = f.log, f.log
 	command.SysProcAttr = processAttributes()
@@ -70,7 +76,6 @@ func (f *Function) start() (*environment, error) {
 		_ = listener.Close()
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	env.server = &http.Server{
 		Handler:           env.handler(),
 		ReadHeaderTimeout: time.Minute,

@@ -14,12 +14,12 @@ import (
 
 // behindRIE returns the command line that runs a command behind the official Runtime Interface Emulator, and the URL at
 // which it is then invoked.
-func behindRIE(rie string, command []string) (arguments []string, url string, err error) {
-	front, err := freeAddress()
+func behindRIE(ctx context.Context, rie string, command []string) (arguments []string, url string, err error) {
+	front, err := freeAddress(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	back, err := freeAddress()
+	back, err := freeAddress(ctx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -28,8 +28,8 @@ func behindRIE(rie string, command []string) (arguments []string, url string, er
 }
 
 // freeAddress returns a loopback address where nobody listens.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

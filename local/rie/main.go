@@ -72,7 +72,7 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 	})
 	defer function.Close()
 
-	listener, err := net.Listen("tcp", *address)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *address)
 	if err != nil {
 		return err
 	}
@@ -135,6 +135,6 @@ func invocations(function *lambdaapi.Function, timeout time.Duration, out io.Wri
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		_, _ = w.Write(answer)
+		_, _ = w.Write(answer) //nolint:gosec // it is for programs, and nothing else is served
 	})
 }

@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	service, err = stack.Start(context.Background(), stack.Options{Quick: true, Around: hooks.around, Binary: os.Getenv("ORDER_BINARY")})
+	service, err = stack.Start(context.Background(), stack.Options{Quick: true, Around: hooks.around})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -151,16 +151,13 @@ type user struct {
 	token  string
 }
 
-// newUser returns a user of a tenant, of a new one if it is empty.
-func newUser(t *testing.T, tenant string, groups ...string) user {
+// newUser returns a user of a new tenant.
+func newUser(t *testing.T, groups ...string) user {
 	t.Helper()
 	unique := lambdaapi.NewID()[:8]
-	if tenant == "" {
-		tenant = "tenant-" + unique
-	}
-	u := user{t: t, tenant: tenant, email: "user-" + unique + "@example.com"}
+	u := user{t: t, tenant: "tenant-" + unique, email: "user-" + unique + "@example.com"}
 	var err error
-	if u.token, err = service.Token(gateway.Identity{Tenant: tenant, Email: u.email, Groups: groups}); err != nil {
+	if u.token, err = service.Token(gateway.Identity{Tenant: u.tenant, Email: u.email, Groups: groups}); err != nil {
 		t.Fatal(err)
 	}
 	return u
@@ -319,7 +316,7 @@ func handled(role, orderID string) (n int) {
 
 func TestRecorderDiesBetweenWriteAndPublish(t *testing.T) {
 	is := is.New(t)
-	u := newUser(t, "")
+	u := newUser(t)
 	var id string
 	var mu sync.Mutex
 	died := false
@@ -353,7 +350,7 @@ func TestRecorderDiesBetweenWriteAndPublish(t *testing.T) {
 
 func TestBatchOfTenWithThreeBadMessages(t *testing.T) {
 	is := is.New(t)
-	u := newUser(t, "")
+	u := newUser(t)
 	bad := map[int]string{2: `{"not": "an order"}`, 5: "no JSON", 7: creation(u, lambdaapi.NewID(), "cart-empty")}
 	entries := make([]types.SendMessageBatchRequestEntry, 10)
 	var good []string
@@ -456,7 +453,7 @@ func TestFlow(t *testing.T) {
 
 func happyPath(t *testing.T) {
 	is := is.New(t)
-	u := newUser(t, "")
+	u := newUser(t)
 	accepted := u.call("POST", "/v1.0/orders", fmt.Sprintf(`{"customerEmail": %q, "cartId": "cart-shipping", "campaignCode": "SUMMER25", "billingAddress": %s}`, u.email, address))
 	is.Equal(accepted.status, http.StatusAccepted)
 	placed := data[struct{ OrderID, OrderNumber, Status string }](t, accepted)
@@ -509,7 +506,7 @@ func happyPath(t *testing.T) {
 
 func duplicates(t *testing.T) {
 	is := is.New(t)
-	u := newUser(t, "")
+	u := newUser(t)
 	id := lambdaapi.NewID()
 	var mu sync.Mutex
 	published := 0
@@ -548,7 +545,7 @@ func duplicates(t *testing.T) {
 
 func cartFailsTwice(t *testing.T) {
 	is := is.New(t)
-	u := newUser(t, "")
+	u := newUser(t)
 	id := u.place("cart-flaky-" + lambdaapi.NewID())
 	is.Equal(len(u.recorded(id).Items), 1)
 	eventually(t, "the delivery ends", func() bool { return len(deliveries(recorder, id)) == 1 })
@@ -557,7 +554,7 @@ func cartFailsTwice(t *testing.T) {
 
 func cartDown(t *testing.T) {
 	is := is.New(t)
-	u := newUser(t, "")
+	u := newUser(t)
 	id := u.place("cart-late-" + lambdaapi.NewID())
 	u.finished(id)
 	got := deliveries(recorder, id)
@@ -567,7 +564,7 @@ func cartDown(t *testing.T) {
 
 func cartMissing(t *testing.T) {
 	is := is.New(t)
-	u := newUser(t, "")
+	u := newUser(t)
 	id := u.place("cart-missing")
 	var receipt orderData
 	eventually(t, "the receipt says failed", func() bool {
@@ -587,7 +584,7 @@ func cartMissing(t *testing.T) {
 
 func concurrentUpdates(t *testing.T) {
 	is := is.New(t)
-	u := newUser(t, "")
+	u := newUser(t)
 	id := u.place("cart-good")
 	u.finished(id)
 	var both sync.WaitGroup // both have read before one writes
@@ -614,7 +611,7 @@ func concurrentUpdates(t *testing.T) {
 }
 
 func foreignTenant(t *testing.T) {
-	owner, stranger := newUser(t, ""), newUser(t, "")
+	owner, stranger := newUser(t), newUser(t)
 	id := owner.place("cart-good", "Idempotency-Key", "the-owners-key")
 	o := owner.finished(id)
 	path := "/v1.0/orders/" + id
@@ -648,7 +645,7 @@ func foreignTenant(t *testing.T) {
 
 func administrator(t *testing.T) {
 	is := is.New(t)
-	owner, admin := newUser(t, ""), newUser(t, "", "support", "admin")
+	owner, admin := newUser(t), newUser(t, "support", "admin")
 	id := owner.place("cart-good")
 	owner.recorded(id)
 	is.Equal(admin.order(id).TenantID, owner.tenant)
@@ -658,7 +655,7 @@ func administrator(t *testing.T) {
 }
 
 func badRequests(t *testing.T) {
-	u := newUser(t, "")
+	u := newUser(t)
 	for _, c := range []struct {
 		name, body string
 		fields     []string
@@ -711,7 +708,7 @@ func badRequests(t *testing.T) {
 
 func idempotency(t *testing.T) {
 	is := is.New(t)
-	u := newUser(t, "")
+	u := newUser(t)
 	id := u.place("cart-good", "Idempotency-Key", "key-1")
 	body := fmt.Sprintf(`{"customerEmail": %q, "cartId": "cart-good", "billingAddress": %s}`, u.email, address)
 	again := u.call("POST", "/v1.0/orders", body, "Idempotency-Key", "key-1")

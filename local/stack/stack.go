@@ -129,7 +129,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 }
 
 func (s *Stack) start(ctx context.Context) error {
-	api, err := s.listen(s.options.Address)
+	api, err := s.listen(ctx, s.options.Address)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	s.progress("starting the eight roles")
-	if err := s.run(db, cloud, binary); err != nil {
+	if err := s.run(ctx, db, cloud, binary); err != nil {
 		return err
 	}
 	handler, err := s.gateway()
@@ -292,8 +292,8 @@ func (s *Stack) upload(ctx context.Context, files fs.FS, prefix string) error {
 }
 
 // run starts the Cart API, the functions and the pollers.
-func (s *Stack) run(db *emulator.DynamoDB, cloud *emulator.AWS, binary string) error {
-	carts, err := s.listen("")
+func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.AWS, binary string) error {
+	carts, err := s.listen(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ func (s *Stack) run(db *emulator.DynamoDB, cloud *emulator.AWS, binary string) e
 		s.onClose(log.close)
 		env := append(emulator.Environ(db, cloud), s.settings(name)...)
 		if s.options.Around != nil {
-			front, err := s.listen("")
+			front, err := s.listen(ctx, "")
 			if err != nil {
 				return err
 			}
@@ -327,7 +327,7 @@ func (s *Stack) run(db *emulator.DynamoDB, cloud *emulator.AWS, binary string) e
 		}
 		s.functions[name] = lambdaapi.New(config)
 	}
-	polling, stop := context.WithCancel(context.Background())
+	polling, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var pollers sync.WaitGroup
 	s.onClose(func() {
 		stop()
@@ -338,7 +338,7 @@ func (s *Stack) run(db *emulator.DynamoDB, cloud *emulator.AWS, binary string) e
 	})
 	for name, role := range s.roles {
 		if role.IsConsumer() {
-			pollers.Go(func() { poller.Run(polling, s.mapping(name)) })
+			pollers.Go(func() { poller.Run(polling, s.mapping(polling, name)) })
 		}
 	}
 	return nil
@@ -388,7 +388,7 @@ func (s *Stack) settings(name string) []string {
 }
 
 // mapping returns the event source mapping of a consumer.
-func (s *Stack) mapping(name string) poller.Config {
+func (s *Stack) mapping(ctx context.Context, name string) poller.Config {
 	role := s.roles[name]
 	config := poller.Config{
 		Client: s.SQS, QueueURL: s.QueueURL(name), QueueARN: arn("sqs", queueName(role)),
@@ -396,7 +396,7 @@ func (s *Stack) mapping(name string) poller.Config {
 		Function: s.functions[name],
 		Observe: func(event events.SQSEvent, failed []string, err error) {
 			if err != nil && s.options.Quick {
-				s.release(name, event)
+				s.release(context.WithoutCancel(ctx), name, event)
 			}
 			s.batches.add(Batch{Role: name, Event: event, Failed: failed, Err: err})
 		},
@@ -408,9 +408,9 @@ func (s *Stack) mapping(name string) poller.Config {
 }
 
 // release makes the messages of an invocation that crashed visible again.
-func (s *Stack) release(role string, event events.SQSEvent) {
+func (s *Stack) release(ctx context.Context, role string, event events.SQSEvent) {
 	for _, record := range event.Records {
-		_, _ = s.SQS.ChangeMessageVisibility(context.Background(), &sqs.ChangeMessageVisibilityInput{
+		_, _ = s.SQS.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
 			QueueUrl: aws.String(s.QueueURL(role)), ReceiptHandle: aws.String(record.ReceiptHandle),
 		}) // if it fails, the message comes back in its own time
 	}
@@ -436,11 +436,11 @@ func (s *Stack) gateway() (http.Handler, error) {
 }
 
 // listen opens a loopback address, any free one if it is empty.
-func (s *Stack) listen(address string) (net.Listener, error) {
+func (s *Stack) listen(ctx context.Context, address string) (net.Listener, error) {
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		if !errors.Is(err, syscall.EADDRINUSE) {
 			return nil, err
