@@ -177,7 +177,7 @@ func findNode(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", errors.New("the emulator of SQS, SNS, S3 and SES needs Node 22.5 or newer: install it")
 	}
-	version, err := exec.CommandContext(ctx, node, "--version").Output() //nolint:gosec // Node of the PATH
+	version, err := exec.CommandContext(ctx, node, "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("ask Node for its version: %w", err)
 	}
@@ -199,7 +199,7 @@ type process struct {
 
 // start runs an emulator and fills ports from the line of JSON that it prints when it is ready.
 func start(ctx context.Context, ports any, what, command string, args ...string) (*process, error) {
-	cmd := exec.CommandContext(ctx, command, args...)     //nolint:gosec // Java or Node, as found by this package
+	cmd := exec.CommandContext(ctx, command, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C reaches the parent only, which ends it in order
 	cmd.Env = append(os.Environ(), "AWS_REGION="+Region)
 	stdin, err := cmd.StdinPipe()

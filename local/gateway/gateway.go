@@ -94,7 +94,7 @@ type failure struct {
 }
 
 var (
-	errUnauthorized = failure{http.StatusUnauthorized, "UNAUTHORIZED", "Unauthorized"} //nolint:misspell // API Gateway's own word
+	errUnauthorized = failure{http.StatusUnauthorized, "UNAUTHORIZED", "Unauthorized"}
 	errNoRoute      = failure{http.StatusForbidden, "MISSING_AUTHENTICATION_TOKEN", "Missing Authentication Token"}
 	errTooLarge     = failure{http.StatusRequestEntityTooLarge, "REQUEST_TOO_LARGE", "Request Too Long"}
 	errThrottled    = failure{http.StatusTooManyRequests, "THROTTLED", "Too Many Requests"}
@@ -107,7 +107,7 @@ func (g *gateway) answer(f *failure, request string) events.APIGatewayProxyRespo
 	body := map[string]any{"success": false, "code": "gateway_refused", "error": f.kind, "message": f.message, "requestId": request}
 	switch {
 	case f.status == http.StatusUnauthorized:
-		body["code"], body["error"], body["message"] = "unauthenticated", "Unauthorized", "The request has no valid token." //nolint:misspell // as HTTP spells it
+		body["code"], body["error"], body["message"] = "unauthenticated", "Unauthorized", "The request has no valid token."
 	case f.status >= 500:
 		body["code"] = "gateway_failed"
 	}

@@ -66,7 +66,7 @@ func (f *Function) start() (env *environment, err error) {
 		}
 		bridge = func(ctx context.Context) { env.bridge(ctx, front) }
 	}
-	command := exec.CommandContext(ctx, arguments[0], arguments[1:]...) //nolint:gosec // running this command is the purpose
+	command := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
 	command.Env = append(append([]string(nil), f.config.Env...), f.variables(api)...)
 	command.Stdout, command.Stderr = f.log, f.log
 	command.SysProcAttr = processAttributes()

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	}
 	binary, rie = filepath.Join(dir, "function"), filepath.Join(dir, "rie")
 	for program, pkg := range map[string]string{binary: "./testdata/function", rie: "../rie"} {
-		if out, err := exec.Command("go", "build", "-o", program, pkg).CombinedOutput(); err != nil { //nolint:gosec // a constant
+		if out, err := exec.Command("go", "build", "-o", program, pkg).CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "%s\n", out)
 			os.Exit(1)
 		}

@@ -96,7 +96,7 @@ func (c *Config) collect(ctx context.Context) []types.Message {
 func (c *Config) receive(ctx context.Context, limit int, wait int32) []types.Message {
 	out, err := c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    aws.String(c.QueueURL),
-		MaxNumberOfMessages:         int32(min(limit, maxReceive)), //nolint:gosec // at most ten
+		MaxNumberOfMessages:         int32(min(limit, maxReceive)),
 		WaitTimeSeconds:             wait,
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 		MessageAttributeNames:       []string{"All"},

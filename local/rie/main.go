@@ -31,7 +31,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Args, os.Environ(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "rie:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+		os.Exit(1)
 	}
 }
 
@@ -135,6 +135,6 @@ func invocations(function *lambdaapi.Function, timeout time.Duration, out io.Wri
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		_, _ = w.Write(answer) //nolint:gosec // it is for programs, and nothing else is served
+		_, _ = w.Write(answer)
 	})
 }

@@ -16,7 +16,7 @@ import (
 func TestRun(t *testing.T) {
 	is := is.New(t)
 	function := filepath.Join(t.TempDir(), "function")
-	out, err := exec.Command("go", "build", "-o", function, "../lambdaapi/testdata/function").CombinedOutput() //nolint:gosec // a constant
+	out, err := exec.Command("go", "build", "-o", function, "../lambdaapi/testdata/function").CombinedOutput()
 	is.NoErr(err)
 	is.Equal(string(out), "")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

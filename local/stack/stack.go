@@ -214,7 +214,7 @@ func Build(ctx context.Context, flags ...string) (string, error) {
 	}
 	binary := filepath.Join(root, ".cache", "local", "bootstrap")
 	args := append([]string{"build", "-tags", "lambda.norpc", "-o", binary}, flags...)
-	build := exec.CommandContext(ctx, "go", append(args, ".")...) //nolint:gosec // flags are the caller's own
+	build := exec.CommandContext(ctx, "go", append(args, ".")...)
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the binary: %w\n%s", err, bytes.TrimSpace(out))
