@@ -213,13 +213,14 @@ func Build(ctx context.Context, flags ...string) (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(root, ".cache", "local", "bootstrap")
-	args := append([]string{"build", "-tags", "lambda.norpc", "-o", binary}, flags...)
+	fresh := fmt.Sprintf("%s.%d", binary, os.Getpid()) // somebody else may be building or running the other one
+	args := append([]string{"build", "-tags", "lambda.norpc", "-o", fresh}, flags...)
 	build := exec.CommandContext(ctx, "go", append(args, ".")...)
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the binary: %w\n%s", err, bytes.TrimSpace(out))
 	}
-	return binary, nil
+	return binary, os.Rename(fresh, binary)
 }
 
 // createQueues makes the queues of the consumers, and the topic that feeds those of them that follow the recorder.

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+func TestDemo(t *testing.T) {
+	is := is.New(t)
+	var out bytes.Buffer
+	is.NoErr(run(t.Context(), []string{"demo"}, &out)) // the order got through
+	for _, role := range []string{
+		"create_order", "get_order", "list_orders", "update_order",
+		"order_creator_record", "order_pdf_creator", "order_internal_notifier", "customer_order_confirmation",
+	} {
+		is.True(strings.Contains(out.String(), "("+role+")")) // every role is seen at work
+	}
+	file := regexp.MustCompile(`\S+\.pdf,`).FindString(out.String())
+	pdf, err := os.ReadFile(strings.TrimSuffix(file, ","))
+	is.NoErr(err)
+	is.True(bytes.HasPrefix(pdf, []byte("%PDF-"))) // the invoice is in the file that is named
+
+	left, err := exec.Command("ps", "-axo", "ppid=,stat=,comm=").Output()
+	is.NoErr(err)
+	for line := range strings.Lines(string(left)) {
+		var parent int
+		var state, name string
+		_, err := fmt.Sscan(line, &parent, &state, &name)
+		is.NoErr(err)
+		is.True(parent != os.Getpid() || name == "ps") // no process is left behind
+	}
+}
+
+// A signalWriter closes a channel when a text has been written.
+type signalWriter struct {
+	text string
+	seen chan struct{}
+	buf  bytes.Buffer
+}
+
+func (w *signalWriter) Write(p []byte) (int, error) {
+	before := strings.Contains(w.buf.String(), w.text)
+	w.buf.Write(p)
+	if !before && strings.Contains(w.buf.String(), w.text) {
+		close(w.seen)
+	}
+	return len(p), nil
+}
+
+func TestRunStaysUpUntilItIsStopped(t *testing.T) {
+	is := is.New(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	is.NoErr(err)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	is.NoErr(err)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	err = run(ctx, []string{"run", "-port", port}, io.Discard)
+	is.Equal(fmt.Sprint(err), "127.0.0.1:"+port+" is in use: stop what listens there, or choose another port with PORT=…")
+	is.NoErr(listener.Close())
+
+	out := &signalWriter{text: "Ctrl-C", seen: make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, []string{"run", "-port", port}, out) }()
+	select {
+	case <-out.seen:
+	case err := <-ended:
+		t.Fatalf("ended by itself: %v\n%s", err, out.buf.String())
+	}
+	conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second)
+	is.NoErr(err) // it is still there
+	is.NoErr(conn.Close())
+	cancel()
+	is.NoErr(<-ended)
+}
+
+func TestToken(t *testing.T) {
+	is := is.New(t)
+	var out bytes.Buffer
+	is.NoErr(run(t.Context(), []string{"token", "-tenant", "tenant-9", "-admin"}, &out))
+	is.Equal(strings.Count(out.String(), "."), 2)  // a JWT
+	is.Equal(strings.Count(out.String(), "\n"), 1) // and nothing else
+}
+
+func TestUnknownCommand(t *testing.T) {
+	is := is.New(t)
+	for _, args := range [][]string{nil, {"fly"}} {
+		is.Equal(fmt.Sprint(run(t.Context(), args, io.Discard)), "what to do is missing: run, demo or token")
+	}
+}
