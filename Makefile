@@ -127,9 +127,15 @@ contract: $(PAGE_MODULES) ## validate roles/openapi.yaml
 
 # --- invoice and mail ---------------------------------------------------------------------------------------------
 
-.PHONY: preview
-preview: ## render sample orders into out/preview: PDF, PNG, HTML and an index page
+setup: pdf-tools
+
+.PHONY: pdf-tools
+pdf-tools:
 	@$(call need,pdftoppm,poppler-utils,poppler-utils)
+	@$(call need,qpdf,qpdf,qpdf)
+
+.PHONY: preview
+preview: pdf-tools ## render sample orders into out/preview: PDF, PNG, HTML and an index page
 	@go run ./local/preview out/preview
 
 # --- faults -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ package invoice
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -78,12 +79,24 @@ func (b Brand) accent() colour {
 	if err != nil {
 		c, _ = parseColour(defaultAccent)
 	}
-	const darkEnough = 110 // of 255: a contrast of about 4.5 to 1 (WCAG 2.2, 1.4.3)
-	if l := (299*int(c.r) + 587*int(c.g) + 114*int(c.b)) / 1000; l > darkEnough {
-		shade := func(v uint8) uint8 { return uint8(int(v) * darkEnough / l) } //nolint:gosec // Below v.
-		c = colour{shade(c.r), shade(c.g), shade(c.b)}
+	for c.luminance() > darkEnough {
+		c = colour{c.r - c.r/10, c.g - c.g/10, c.b - c.b/10}
 	}
 	return c
+}
+
+// darkEnough is the luminance of a colour that has a contrast of 4.5 to 1 on white (WCAG 2.2, success criterion 1.4.3).
+const darkEnough = 1.05/4.5 - 0.05
+
+// luminance returns the relative luminance of a colour (WCAG 2.2), between 0 and 1.
+func (c colour) luminance() float64 {
+	linear := func(v uint8) float64 {
+		if s := float64(v) / 255; s > 0.04045 {
+			return math.Pow((s+0.055)/1.055, 2.4)
+		}
+		return float64(v) / 255 / 12.92
+	}
+	return 0.2126*linear(c.r) + 0.7152*linear(c.g) + 0.0722*linear(c.b)
 }
 
 // site returns the website's address and how it is shown, or nothing if it is no http or https address.

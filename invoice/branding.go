@@ -56,8 +56,8 @@ func (b *branding) brand(ctx context.Context) (Brand, []error) {
 		}
 		logo <- a
 	}()
-	brand, found, err := b.company.get(ctx, b)
-	if !found {
+	brand, _, err := b.company.get(ctx, b)
+	if brand.Name == "" {
 		brand = TextBrand()
 	}
 	a := <-logo
