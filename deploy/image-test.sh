@@ -112,10 +112,7 @@ cleanup+=("rm -f '$log'")
 
 say "build"
 timed "image, first build" deploy/image.sh build "$name"
-layers=$("$docker" image inspect -f '{{json .RootFS.Layers}}' "$name")
 timed "image, nothing changed" deploy/image.sh build "$name"
-timed "image, built again without the cache of steps" env BUILD_FLAGS="${BUILD_FLAGS:-} --no-cache" deploy/image.sh build "$name"
-expect "same commit, same layers" "$("$docker" image inspect -f '{{json .RootFS.Layers}}' "$name")" "$layers"
 
 say "what is in it"
 look() { "$docker" image inspect -f "$1" "$name"; }
@@ -127,14 +124,16 @@ expect "label revision" "$(look '{{index .Config.Labels "org.opencontainers.imag
 	"$(git describe --always --abbrev=40 --exclude '*' --dirty)"
 [[ $(look '{{index .Config.Labels "org.opencontainers.image.source"}}') == https://* ]] || fail "no label source"
 expect "layers beyond the base" "$(($(look '{{len .RootFS.Layers}}') - $("$docker" image inspect -f '{{len .RootFS.Layers}}' "$base")))" 1
-files() { # of the last layer
-	local dir
-	dir=$(mktemp -d)
-	"$docker" save "$name" | tar -x -C "$dir"
-	tar -tf "$dir/$(grep -o '"Layers":\[[^]]*' "$dir/manifest.json" | grep -o '[^"]*' | tail -1)" | grep -v '/$' | sort | paste -sd' '
-	rm -rf "$dir"
-}
-expect "files in that layer" "$(files)" var/runtime/bootstrap
+layer=$(mktemp -d)
+cleanup+=("rm -rf '$layer'")
+"$docker" save "$name" | tar -x -C "$layer"
+tar -x -C "$layer" -f "$layer/$(grep -o '"Layers":\[[^]]*' "$layer/manifest.json" | grep -o '[^"]*' | tail -1)" --one-top-level=files
+expect "files in that layer" "$(cd "$layer/files" && find . ! -type d)" ./var/runtime/bootstrap
+expect "time of the file" "$(stat -c %Y "$layer/files/var/runtime/bootstrap")" "$(git log -1 --format=%ct)"
+# Elsewhere on the disk and from another cache, the same compiler must make the same bytes.
+if [ "$base" = "${BASE_IMAGE:-}" ]; then toolchain=local; else toolchain=$(sed -n 's/^ARG BUILD_IMAGE=golang:\([0-9.]*\).*/go\1/p' Dockerfile); fi
+GOTOOLCHAIN=$toolchain CGO_ENABLED=0 GOARCH=$arch go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w" -o "$layer/bootstrap" .
+expect "bytes as built outside" "$(sha256sum <"$layer/files/var/runtime/bootstrap")" "$(sha256sum <"$layer/bootstrap")"
 size=$(($(look '{{.Size}}') - $("$docker" image inspect -f '{{.Size}}' "$base")))
 echo "size beyond the base: $((size / 1000)) kB"
 [ "$size" -lt 40000000 ] || fail "the image grew beyond 40 MB over its base"
