@@ -43,7 +43,7 @@ own_engine() { # an engine of our own, which leaves the machine's alone
 	mkdir -p "$data"
 	dockerd --data-root "$data" --exec-root "$dir/exec" --pidfile "$dir/pid" -H "unix://$dir/socket" \
 		--iptables=false --bridge=none >"$dir/log" 2>&1 &
-	cleanup+=("kill $! && wait $!; rm -rf '$dir'")
+	cleanup+=("kill $! && wait $!; umount '$dir/exec/netns/default' 2>/dev/null; rm -rf '$dir'")
 	export DOCKER_HOST=unix://$dir/socket
 	for _ in $(seq 100); do
 		if docker=$(deploy/image.sh docker) && [ -n "$docker" ]; then return; fi
@@ -109,6 +109,8 @@ timed() { # timed WHAT COMMAND…
 }
 log=$(mktemp)
 cleanup+=("rm -f '$log'")
+revision=$(git describe --always --abbrev=40 --exclude '*' --dirty)
+committed=$(git log -1 --format=%ct)
 
 say "build"
 timed "image, first build" deploy/image.sh build "$name"
@@ -120,8 +122,7 @@ expect platform "$(look '{{.Os}}/{{.Architecture}}')" "linux/$arch"
 expect entrypoint "$(look '{{json .Config.Entrypoint}}')" "$("$docker" image inspect -f '{{json .Config.Entrypoint}}' "$base")"
 expect command "$(look '{{json .Config.Cmd}}')" '["bootstrap"]'
 expect environment "$(look '{{json .Config.Env}}')" "$("$docker" image inspect -f '{{json .Config.Env}}' "$base")"
-expect "label revision" "$(look '{{index .Config.Labels "org.opencontainers.image.revision"}}')" \
-	"$(git describe --always --abbrev=40 --exclude '*' --dirty)"
+expect "label revision" "$(look '{{index .Config.Labels "org.opencontainers.image.revision"}}')" "$revision"
 [[ $(look '{{index .Config.Labels "org.opencontainers.image.source"}}') == https://* ]] || fail "no label source"
 expect "layers beyond the base" "$(($(look '{{len .RootFS.Layers}}') - $("$docker" image inspect -f '{{len .RootFS.Layers}}' "$base")))" 1
 layer=$(mktemp -d)
@@ -129,7 +130,7 @@ cleanup+=("rm -rf '$layer'")
 "$docker" save "$name" | tar -x -C "$layer"
 tar -x -C "$layer" -f "$layer/$(grep -o '"Layers":\[[^]]*' "$layer/manifest.json" | grep -o '[^"]*' | tail -1)" --one-top-level=files
 expect "files in that layer" "$(cd "$layer/files" && find . ! -type d)" ./var/runtime/bootstrap
-expect "time of the file" "$(stat -c %Y "$layer/files/var/runtime/bootstrap")" "$(git log -1 --format=%ct)"
+expect "time of the file" "$(stat -c %Y "$layer/files/var/runtime/bootstrap")" "$committed"
 # Elsewhere on the disk and from another cache, the same compiler must make the same bytes.
 if [ "$base" = "${BASE_IMAGE:-}" ]; then toolchain=local; else toolchain=$(sed -n 's/^ARG BUILD_IMAGE=golang:\([0-9.]*\).*/go\1/p' Dockerfile); fi
 GOTOOLCHAIN=$toolchain CGO_ENABLED=0 GOARCH=$arch go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w" -o "$layer/bootstrap" .

@@ -23,5 +23,6 @@ func run(handler []string) error {
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
 		command = append([]string{"/usr/local/bin/aws-lambda-rie"}, command...)
 	}
-	return fmt.Errorf("run %s: %w", command[0], syscall.Exec(command[0], command, append(os.Environ(), "_HANDLER="+handler[0])))
+	err := syscall.Exec(command[0], command, append(os.Environ(), "_HANDLER="+handler[0])) //nolint:gosec // one of two fixed paths
+	return fmt.Errorf("run %s: %w", command[0], err)
 }

@@ -36,6 +36,7 @@ import (
 
 	"github.com/bbws/order-lambda/deploy"
 	"github.com/bbws/order-lambda/local/emulator"
+	"github.com/bbws/order-lambda/local/lambdaapi"
 	"github.com/bbws/order-lambda/local/stack"
 )
 
@@ -135,6 +136,7 @@ func readEvent(role string) ([]byte, error) {
 // An emulation is how a role is run under the Runtime Interface Emulator.
 type emulation struct {
 	image, docker string // of the container, or ""
+	platform      string // of the image
 	rie, binary   string // without a container
 	roles         map[string]deploy.Role
 }
@@ -142,7 +144,12 @@ type emulation struct {
 func newEmulation(ctx context.Context, image, docker string) (*emulation, error) {
 	e := &emulation{image: image, docker: docker}
 	var err error
-	if e.roles, err = deploy.Roles(); err != nil || image != "" {
+	if e.roles, err = deploy.Roles(); err != nil {
+		return nil, err
+	}
+	if image != "" {
+		platform, err := exec.CommandContext(ctx, docker, "image", "inspect", "-f", "{{.Os}}/{{.Architecture}}", image).Output() //nolint:gosec // what the user asks to run
+		e.platform = strings.TrimSpace(string(platform))
 		return e, err
 	}
 	if e.binary, err = stack.Build(ctx); err != nil {
@@ -183,7 +190,7 @@ func (e *emulation) invoke(ctx context.Context, out io.Writer, role string, env 
 	} else {
 		// The image's own emulator, told to keep to loopback; the host's network, where the other services listen.
 		name := "order-invoke-" + strings.ReplaceAll(strings.ReplaceAll(front, ".", "-"), ":", "-")
-		args := []string{"run", "--rm", "--init", "--name", name, "--network", "host", "--entrypoint", "/usr/local/bin/aws-lambda-rie"}
+		args := []string{"run", "--rm", "--init", "--name", name, "--platform", e.platform, "--network", "host", "--entrypoint", "/usr/local/bin/aws-lambda-rie"}
 		defer func() { _ = exec.Command(e.docker, "rm", "--force", name).Run() }() //nolint:gosec // it may be gone, as it should
 		for _, setting := range env {
 			args = append(args, "--env", setting)
@@ -204,7 +211,7 @@ func (e *emulation) invoke(ctx context.Context, out io.Writer, role string, env 
 	answer, took, err := post(running, front, event, exited)
 	end()
 	if err == nil {
-		<-exited
+		_ = <-exited // ended by our own signal
 	}
 	_, _ = fmt.Fprintf(out, "--- %s\n%s", role, log.String())
 	if err != nil {
@@ -239,6 +246,7 @@ func post(ctx context.Context, address string, event []byte, exited <-chan error
 	if err != nil {
 		return nil, 0, err
 	}
+	req.Header.Set("X-Amzn-Trace-Id", lambdaapi.NewTrace())
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, 0, err
