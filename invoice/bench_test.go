@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -120,4 +121,16 @@ func inflated(tb testing.TB, pdf []byte) [][]byte {
 		streams = append(streams, s)
 	}
 	return streams
+}
+
+// BenchmarkFirst measures the first invoice of a fresh process, fonts and all, in a process of its own each time. What comes
+// before it in the process (the runtime, package initialisation, reading the logo) is not in the figures.
+func BenchmarkFirst(b *testing.B) {
+	var took []time.Duration
+	for b.Loop() {
+		took = append(took, renderElsewhere(b, "three-lines").took)
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2]), "first-median-ns")
+	b.ReportMetric(float64(took[0]), "first-fastest-ns")
 }

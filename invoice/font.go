@@ -1,7 +1,7 @@
 package invoice
 
 import (
-	"embed"
+	_ "embed" // for the font files
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -30,8 +30,17 @@ const (
 	parts
 )
 
-//go:embed fonts/*.ttf
-var files embed.FS
+// The font files, as subset.py writes them.
+var (
+	//go:embed fonts/InvoiceSans-Regular.ttf
+	regularTTF []byte
+	//go:embed fonts/InvoiceSans-RegularExtended.ttf
+	regularExtendedTTF []byte
+	//go:embed fonts/InvoiceSans-SemiBold.ttf
+	semiboldTTF []byte
+	//go:embed fonts/InvoiceSans-SemiBoldExtended.ttf
+	semiboldExtendedTTF []byte
+)
 
 // placeholder stands for a character that the fonts do not have.
 const placeholder = '□'
@@ -51,6 +60,8 @@ type fonts struct {
 
 // A fontFile is a part of a face as the painter knows it.
 type fontFile struct {
+	name   string
+	ttf    []byte
 	family string       // gopdf makes its space a plus, and so its prefix the tag of a subset (ISO 32000-1, section 9.6.4)
 	parse  func() error // fills the container, once
 }
@@ -59,19 +70,19 @@ type fontFile struct {
 //
 //nolint:gochecknoglobals // Never changes once it is read.
 var loadFonts = sync.OnceValues(func() (*fonts, error) {
-	fs := &fonts{}
+	fs := &fonts{files: [faces][parts]fontFile{
+		regular:  {basic: {name: "InvoiceSans-Regular", ttf: regularTTF}, extended: {name: "InvoiceSans-RegularExtended", ttf: regularExtendedTTF}},
+		semibold: {basic: {name: "InvoiceSans-SemiBold", ttf: semiboldTTF}, extended: {name: "InvoiceSans-SemiBoldExtended", ttf: semiboldExtendedTTF}},
+	}}
 	for f := range faces {
 		for p := basic; p < parts; p++ {
-			name := "InvoiceSans-" + [faces]string{"Regular", "SemiBold"}[f] + [parts]string{"", "", "Extended"}[p]
-			ttf, err := files.ReadFile("fonts/" + name + ".ttf")
-			if err != nil {
-				return nil, err
+			file := &fs.files[f][p]
+			var err error
+			if fs.glyphs[f], err = readAdvances(fs.glyphs[f], file.ttf, p); err != nil {
+				return nil, fmt.Errorf("read %s: %w", file.name, err)
 			}
-			if fs.glyphs[f], err = readAdvances(fs.glyphs[f], ttf, p); err != nil {
-				return nil, fmt.Errorf("read %s: %w", name, err)
-			}
-			family := "INVOIC " + name
-			fs.files[f][p] = fontFile{family, sync.OnceValue(func() error { return fs.container.AddTTFFontData(family, ttf) })}
+			file.family = "INVOIC " + file.name
+			file.parse = sync.OnceValue(func() error { return fs.container.AddTTFFontData(file.family, file.ttf) })
 		}
 	}
 	return fs, nil
