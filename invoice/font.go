@@ -52,10 +52,12 @@ type glyph struct {
 }
 
 // fonts is what a process reads from the font files: advances for the layout, and gopdf's own reading for the painter.
+// The compressors are here because they, too, are worth keeping: each new one takes a megabyte.
 type fonts struct {
-	glyphs    [faces][]glyph // by character
-	files     [faces][parts]fontFile
-	container gopdf.FontContainer
+	glyphs      [faces][]glyph // by character
+	files       [faces][parts]fontFile
+	container   gopdf.FontContainer
+	compressors sync.Pool // of *zlib.Writer
 }
 
 // A fontFile is a part of a face as the painter knows it.

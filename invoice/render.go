@@ -27,7 +27,7 @@ func Render(o order.Order, b Brand) ([]byte, Report, error) {
 	if err != nil {
 		return nil, Report{}, err
 	}
-	pdf, err := finish(raw, document{title: l.title + " " + l.o.Number, author: l.b.Name, created: o.DateCreated.Time()})
+	pdf, err := finish(raw, document{title: l.title + " " + l.o.Number, author: l.b.Name, created: o.DateCreated.Time()}, &fs.compressors)
 	if err != nil {
 		return nil, Report{}, err
 	}
