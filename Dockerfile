@@ -2,7 +2,7 @@
 #
 # The two base images are pinned here and nowhere else. Where no registry is reachable, both arguments name stand-ins
 # (make image-test).
-ARG BUILD_IMAGE=golang:1.26.8-bookworm
+ARG BUILD_IMAGE=docker.io/library/golang:1.26.8-bookworm
 ARG BASE_IMAGE=public.ecr.aws/lambda/provided:al2023
 
 # The compiler runs on the builder's own platform and makes a binary for the target's.

@@ -132,7 +132,7 @@ tar -x -C "$layer" -f "$layer/$(grep -o '"Layers":\[[^]]*' "$layer/manifest.json
 expect "files in that layer" "$(cd "$layer/files" && find . ! -type d)" ./var/runtime/bootstrap
 expect "time of the file" "$(stat -c %Y "$layer/files/var/runtime/bootstrap")" "$committed"
 # Elsewhere on the disk and from another cache, the same compiler must make the same bytes.
-if [ "$base" = "${BASE_IMAGE:-}" ]; then toolchain=local; else toolchain=$(sed -n 's/^ARG BUILD_IMAGE=golang:\([0-9.]*\).*/go\1/p' Dockerfile); fi
+if [ "$base" = "${BASE_IMAGE:-}" ]; then toolchain=local; else toolchain=$(sed -n 's/^ARG BUILD_IMAGE=.*golang:\([0-9.]*\).*/go\1/p' Dockerfile); fi
 GOTOOLCHAIN=$toolchain CGO_ENABLED=0 GOARCH=$arch go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w" -o "$layer/bootstrap" .
 expect "bytes as built outside" "$(sha256sum <"$layer/files/var/runtime/bootstrap")" "$(sha256sum <"$layer/bootstrap")"
 size=$(($(look '{{.Size}}') - $("$docker" image inspect -f '{{.Size}}' "$base")))

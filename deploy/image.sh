@@ -59,7 +59,8 @@ build() {
 }
 
 push() {
-	local docker target=$2:$(revision)
+	local docker target
+	target=$2:$(revision)
 	if [[ $target == *-dirty ]]; then
 		echo "make image-push: commit first; an image is named after its commit" >&2
 		exit 2

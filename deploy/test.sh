@@ -5,6 +5,7 @@ set -euo pipefail
 
 tfcheck=$(realpath -m "${TFCHECK:?}")
 cd "$(dirname "$0")"
+if [ ! -e "${TF_CLI_CONFIG_FILE:-/}" ]; then unset TF_CLI_CONFIG_FILE; fi # terraform warns of it with every command
 export TF_IN_AUTOMATION=1 AWS_REGION=${AWS_REGION:-eu-west-1}
 
 if ! command -v terraform >/dev/null; then
