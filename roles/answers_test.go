@@ -36,7 +36,7 @@ func TestAnswers(t *testing.T) {
 		"get_order":                   api("*", (&getOrder{orders: known, links: known}).handle),
 		"list_orders":                 api("*", (&listOrders{orders: &fakeLists{page: store.Page{Orders: []order.Summary{summary}}}}).handle),
 		"update_order":                api("*", (&updateOrder{orders: updates, links: updates, now: atNoon}).handle),
-		"order_creator_record":        consumer((&recorder{orders: recorded, carts: recorded, events: recorded, taxRate: rate(t, "0.15")}).handle),
+		"order_creator_record":        consumer((&recorder{orders: recorded, carts: recorded, events: recorded, taxRate: vat(t)}).handle),
 		"order_pdf_creator":           toOrder((&pdfCreator{orders: made, invoices: made}).handle),
 		"order_internal_notifier":     toOrder(mail.handle),
 		"customer_order_confirmation": toOrder(mail.handle),

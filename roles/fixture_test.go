@@ -130,9 +130,10 @@ func money(t *testing.T, s string) order.Money {
 	return m
 }
 
-func rate(t *testing.T, s string) order.Rate {
+// vat is a tax rate of 15 %.
+func vat(t *testing.T) order.Rate {
 	t.Helper()
-	r, err := order.ParseRate(s)
+	r, err := order.ParseRate("0.15")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func sampleCart(t *testing.T) order.Cart {
 
 func sampleOrder(t *testing.T) order.Order {
 	t.Helper()
-	o, err := order.New(sampleCreation(t), sampleCart(t), rate(t, "0.15"))
+	o, err := order.New(sampleCreation(t), sampleCart(t), vat(t))
 	if err != nil {
 		t.Fatal(err)
 	}

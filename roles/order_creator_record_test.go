@@ -90,7 +90,7 @@ func TestRecorder(t *testing.T) {
 			m.receives = 1
 		}
 		m.trace = trace
-		return (&recorder{orders: f, carts: f, events: f, taxRate: rate(t, "0.15")}).handle(ctx, m)
+		return (&recorder{orders: f, carts: f, events: f, taxRate: vat(t)}).handle(ctx, m)
 	}
 	t.Run("records the priced cart, then tells", func(t *testing.T) {
 		is := is.New(t)
@@ -198,7 +198,7 @@ func TestRecorder(t *testing.T) {
 		is := is.New(t)
 		ctx, _ := invocation(t)
 		f := &shrinkingCart{fakeRecords{cart: sampleCart(t)}}
-		r := &recorder{orders: f, carts: f, events: f, taxRate: rate(t, "0.15")}
+		r := &recorder{orders: f, carts: f, events: f, taxRate: vat(t)}
 		err := r.handle(ctx, message{body: body(t, incomplete), receives: 1})
 		is.True(isPermanent(err))
 	})

@@ -31,6 +31,7 @@ type environment struct {
 
 	// Guarded by function.mu.
 	ready     bool        // the process has asked for its first invocation
+	doomed    bool        // it was ended and gets no further invocation
 	current   *invocation // nil while idle
 	timer     *time.Timer // of current
 	initError *Error      // what the process said before it gave up

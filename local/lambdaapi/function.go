@@ -165,7 +165,7 @@ func (f *Function) Kill() {
 	f.mu.Lock()
 	var ended []*environment
 	for env := range f.environments {
-		env.kill()
+		f.doom(env)
 		ended = append(ended, env)
 	}
 	f.mu.Unlock()
@@ -213,10 +213,22 @@ func (f *Function) assign(env *environment, inv *invocation) {
 	env.current = inv
 	inv.deadline = time.Now().Add(f.config.Timeout)
 	env.timer = time.AfterFunc(f.config.Timeout, func() {
-		inv.finish(nil, newError(TypeTimeout, fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", inv.id, f.config.Timeout.Seconds())))
-		env.kill()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if env.current == inv { // else it was done just in time
+			inv.finish(nil, newError(TypeTimeout, fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", inv.id, f.config.Timeout.Seconds())))
+			f.doom(env)
+		}
 	})
 	env.work <- inv
+}
+
+// doom ends an environment. It gets no invocation any more, though its process may take a moment to go. The caller
+// holds f.mu.
+func (f *Function) doom(env *environment) {
+	env.doomed = true
+	f.idle = slices.DeleteFunc(f.idle, func(e *environment) bool { return e == env })
+	env.kill()
 }
 
 // release takes the current invocation from an environment. The caller holds f.mu.
@@ -235,11 +247,13 @@ func (f *Function) next(ctx context.Context, env *environment) (*invocation, err
 	f.mu.Lock()
 	env.ready = true
 	f.release(env)
-	if len(f.waiting) > 0 {
+	switch {
+	case env.doomed:
+	case len(f.waiting) > 0:
 		inv := f.waiting[0]
 		f.waiting = f.waiting[1:]
 		f.assign(env, inv)
-	} else {
+	default:
 		f.idle = append(f.idle, env)
 	}
 	f.mu.Unlock()

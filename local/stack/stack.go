@@ -105,6 +105,7 @@ type Stack struct {
 	TopicARN string
 
 	options   Options
+	telling   sync.Mutex // one call of options.Progress at a time
 	roles     map[string]deploy.Role
 	functions map[string]*lambdaapi.Function
 	environ   map[string][]string
@@ -202,6 +203,8 @@ func (s *Stack) onClose(f func()) { s.closers = append(s.closers, f) }
 
 func (s *Stack) progress(what string) {
 	if s.options.Progress != nil {
+		s.telling.Lock()
+		defer s.telling.Unlock()
 		s.options.Progress(what)
 	}
 }
