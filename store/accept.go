@@ -35,9 +35,9 @@ type IdempotencyKey struct {
 // If the key was used before with the same body, nothing is written; replayed is true, and the message carries the id,
 // number, time and creator of the first acceptance. With another body the error is ErrKeyReused.
 func (s *Store) Accept(ctx context.Context, c order.Creation, key *IdempotencyKey) (accepted order.Creation, replayed bool, err error) {
-	err = s.allocate(ctx, c.TenantID, c.DateCreated, func(tx *dynamo.WriteTx, number string) {
+	err = s.allocate(ctx, c, func(tx *dynamo.WriteTx, number string) {
 		c.OrderNumber = number
-		tx.Put(s.table.Put(s.receipt(c)))
+		tx.Put(s.table.Put(s.receipt(c)).If("attribute_not_exists('PK')"))
 		if key != nil {
 			now := s.now()
 			tx.Put(s.table.Put(idempotencyItem{
@@ -52,8 +52,14 @@ func (s *Store) Accept(ctx context.Context, c order.Creation, key *IdempotencyKe
 			}).If("attribute_not_exists('PK') OR 'expiresAt' <= ?", now.Unix()))
 		}
 	})
-	if errors.Is(err, errTaken) {
+	switch {
+	case errors.Is(err, errTaken) && key != nil:
 		return s.replay(ctx, c, *key)
+	case errors.Is(err, errTaken):
+		// It was this very call, whose answer was lost.
+		var first receiptItem
+		err = s.get(c.TenantID, receiptKey(c.OrderID)).One(ctx, &first)
+		c.OrderNumber = first.Number
 	}
 	if err != nil {
 		return order.Creation{}, false, fmt.Errorf("accept order %s: %w", c.OrderID, err)
@@ -112,7 +118,7 @@ func (s *Store) complete(ctx context.Context, c order.Creation) (order.Creation,
 		}
 		return c, err
 	}
-	err := s.allocate(ctx, c.TenantID, c.DateCreated, func(tx *dynamo.WriteTx, number string) {
+	err := s.allocate(ctx, c, func(tx *dynamo.WriteTx, number string) {
 		c.OrderNumber = number
 		tx.Update(s.putReceipt(c, order.Pending, "").If("attribute_not_exists('orderNumber')"))
 	})
@@ -195,15 +201,17 @@ var (
 	errCounterBusy = errors.New("order counter is busy")
 )
 
-// allocate takes the next number of a tenant's year in one transaction with the writes that need it: a number is used up
-// only together with its use, and an answer that was lost is no gap, because the SDK repeats a transaction under its
-// token. It returns errTaken if a condition of those writes fails.
+// allocate takes the next number of a tenant's year in one transaction with the writes that need it, the order's receipt among
+// them: a number is used up only together with its use. It returns errTaken if a condition of those writes fails.
+//
+// An answer that was lost is no gap. The SDK repeats a transaction under its token; where that does not settle it, the next race
+// meets the receipt that the lost one wrote.
 //
 // Optimistic transactions starve where many orders of one tenant arrive at once. After some lost races the number is
 // therefore taken by itself, without contention; then a failure between the two leaves a gap.
-func (s *Store) allocate(ctx context.Context, tenantID string, at order.Timestamp, write func(tx *dynamo.WriteTx, number string)) error {
+func (s *Store) allocate(ctx context.Context, c order.Creation, write func(tx *dynamo.WriteTx, number string)) error {
 	const races = 4
-	year := at.Time().Year()
+	tenantID, year := c.TenantID, c.DateCreated.Time().Year()
 	for race := range races {
 		n, err := s.lastNumber(ctx, tenantID, year)
 		if err != nil {
@@ -225,6 +233,14 @@ func (s *Store) allocate(ctx context.Context, tenantID string, at order.Timestam
 		default:
 			return err
 		}
+	}
+	var first receiptItem
+	err := s.get(tenantID, receiptKey(c.OrderID)).One(ctx, &first)
+	switch {
+	case err == nil && first.Number != "":
+		return errTaken
+	case err != nil && !errors.Is(err, dynamo.ErrNotFound):
+		return fmt.Errorf("read receipt: %w", err)
 	}
 	n, err := s.increment(ctx, tenantID, year)
 	if err != nil {
