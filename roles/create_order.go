@@ -163,8 +163,13 @@ func idempotencyKey(r request) (string, order.Invalid) {
 	return key, nil
 }
 
-// afterwards returns a context for tidying up: it outlives the work's context, but only for a moment.
+// afterwards returns a context for what must still be written when the work is over: it outlives the work's deadline by a
+// moment, so that there is time to try again, and is never shorter than a moment.
 func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
 	const moment = 900 * time.Millisecond // Less than answerReserve.
-	return context.WithTimeout(context.WithoutCancel(ctx), moment)
+	end := time.Now()
+	if deadline, ok := ctx.Deadline(); ok && deadline.After(end) {
+		end = deadline
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), end.Add(moment))
 }
