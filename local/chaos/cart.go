@@ -1,0 +1,125 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/http"
+	"strings"
+
+	"github.com/bbws/order-lambda/local/chaos/cloud"
+)
+
+// cartService is the host of the Cart API.
+const cartService = "carts.example"
+
+// The kinds of cart that can never become an order, with what the receipt then says.
+func badCarts() map[string]string {
+	return map[string]string{
+		"missing":  "cart not found",
+		"gone":     "cart not found",
+		"refused":  "cart refused by the Cart API with 400",
+		"foreign":  "cart belongs to another tenant",
+		"empty":    "cart is empty",
+		"campaign": "campaign is not on the cart",
+		"range":    "cart amounts are out of range",
+		"noise":    "",
+	}
+}
+
+// kindOf returns what kind of cart an id names: cart-KIND-NUMBER.
+func kindOf(cartID string) string {
+	kind, _, _ := strings.Cut(strings.TrimPrefix(cartID, "cart-"), "-")
+	return kind
+}
+
+// A basket is a cart as the simulation thinks of it: amounts in minor units.
+type basket struct {
+	lines    []basketLine
+	shipping int64
+}
+
+type basketLine struct {
+	quantity            int64
+	unitPrice, discount int64
+}
+
+// basketOf returns the cart with an id: the same for whoever asks, and different from every other.
+func (w *world) basketOf(tenant, cartID string) basket {
+	r := w.chance("cart " + tenant + " " + cartID)
+	n := 1 + r.IntN(4)
+	if r.IntN(100) == 0 {
+		n = 60
+	}
+	b := basket{shipping: r.Int64N(20_000)}
+	for range n {
+		b.lines = append(b.lines, basketLine{1 + r.Int64N(20), r.Int64N(500_000), r.Int64N(3) * r.Int64N(40_000)})
+	}
+	return b
+}
+
+// totals adds the cart up, independently of package order.
+func (b basket) totals() (subtotal, tax, total string) {
+	sum := new(big.Int)
+	for _, l := range b.lines {
+		line := new(big.Int).Mul(big.NewInt(l.quantity), big.NewInt(l.unitPrice))
+		if line.Sub(line, big.NewInt(l.discount)); line.Sign() > 0 {
+			sum.Add(sum, line)
+		}
+	}
+	taxable := new(big.Int).Add(sum, big.NewInt(b.shipping))
+	rate, _ := new(big.Rat).SetString(taxRate)
+	exact := new(big.Rat).Mul(new(big.Rat).SetInt(taxable), rate)
+	// Half away from zero: add a half and cut.
+	rounded := new(big.Rat).Add(exact, big.NewRat(1, 2))
+	due := new(big.Int).Quo(rounded.Num(), rounded.Denom())
+	return cents(sum), cents(due), cents(new(big.Int).Add(taxable, due))
+}
+
+func cents(minor *big.Int) string { return new(big.Rat).SetFrac(minor, big.NewInt(100)).FloatString(2) }
+
+// read tells which call a request is, of AWS or of the Cart API.
+func (w *world) read(req *http.Request) (*cloud.Call, error) {
+	if req.URL.Host != cartService {
+		return w.cloud.Read(req)
+	}
+	tenant, id := req.Header.Get("X-Tenant-Id"), strings.TrimPrefix(req.URL.Path, "/v1.0/cart/")
+	return cloud.NewCall(cartService, "GetCart", tenant+" "+id, func() cloud.Answer { return w.answerCart(tenant, id) }), nil
+}
+
+func (w *world) answerCart(tenant, id string) cloud.Answer {
+	kind := kindOf(id)
+	switch kind {
+	case "missing":
+		return cloud.Answer{Status: http.StatusNotFound}
+	case "gone":
+		return cloud.Answer{Status: http.StatusGone}
+	case "refused":
+		return cloud.Answer{Status: http.StatusBadRequest}
+	case "noise":
+		return cloud.Answer{Status: http.StatusOK, Body: []byte(`{"cartId": "` + id + `", "items": "`)}
+	}
+	b := w.basketOf(tenant, id)
+	amount := func(minor int64) json.Number { return json.Number(cents(big.NewInt(minor))) }
+	items := []map[string]any{}
+	for i, l := range b.lines {
+		items = append(items, map[string]any{
+			"id": fmt.Sprintf("line-%d", i+1), "productId": fmt.Sprintf("p-%d", i+1), "productName": marker(tenant) + " product",
+			"quantity": l.quantity, "unitPrice": amount(l.unitPrice), "discount": amount(l.discount),
+		})
+	}
+	cart := map[string]any{"cartId": id, "tenantId": tenant, "currency": "ZAR", "shipping": amount(b.shipping), "items": items}
+	switch kind {
+	case "foreign":
+		cart["tenantId"] = "somebody-else"
+	case "empty":
+		cart["items"] = []any{}
+	case "range":
+		items[0]["unitPrice"], items[0]["quantity"] = json.Number("1000000000000.00"), 9999
+	}
+	body, err := json.Marshal(map[string]any{"success": true, "data": cart})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return cloud.Answer{Status: http.StatusOK, Body: body}
+}

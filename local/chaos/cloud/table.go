@@ -1,0 +1,291 @@
+package cloud
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Value is one attribute of an item, in DynamoDB's own JSON form. Binary values and sets are not supported.
+type Value struct {
+	S    *string           `json:"S,omitempty"`
+	N    *string           `json:"N,omitempty"`
+	BOOL *bool             `json:"BOOL,omitempty"`
+	NULL *bool             `json:"NULL,omitempty"`
+	L    *[]Value          `json:"L,omitempty"`
+	M    *map[string]Value `json:"M,omitempty"`
+}
+
+// An Item is one item of the table. Items are never changed, only replaced.
+type Item map[string]Value
+
+// Text returns the text or number of an attribute, or "".
+func (i Item) Text(name string) string {
+	v := i[name]
+	switch {
+	case v.S != nil:
+		return *v.S
+	case v.N != nil:
+		return *v.N
+	default:
+		return ""
+	}
+}
+
+// normalise checks a value that came in, and gives numbers the form in which DynamoDB keeps them: without needless zeros.
+func (v *Value) normalise() error {
+	n := 0
+	for _, set := range []bool{v.S != nil, v.N != nil, v.BOOL != nil, v.NULL != nil, v.L != nil, v.M != nil} {
+		if set {
+			n++
+		}
+	}
+	if n != 1 {
+		return invalid("Supplied AttributeValue has %d datatypes set, must contain exactly one of the supported datatypes", n)
+	}
+	switch {
+	case v.N != nil:
+		r, ok := new(big.Rat).SetString(*v.N)
+		if !ok {
+			return invalid("The parameter cannot be converted to a numeric value: %s", *v.N)
+		}
+		text := r.FloatString(38)
+		text = strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+		v.N = &text
+	case v.L != nil:
+		for i := range *v.L {
+			if err := (*v.L)[i].normalise(); err != nil {
+				return err
+			}
+		}
+	case v.M != nil:
+		for name, member := range *v.M {
+			if err := member.normalise(); err != nil {
+				return err
+			}
+			(*v.M)[name] = member
+		}
+	}
+	return nil
+}
+
+// compare orders two values of one type; ok is false where they have none in common that has an order.
+func compare(a, b Value) (order int, ok bool) {
+	switch {
+	case a.S != nil && b.S != nil:
+		return strings.Compare(*a.S, *b.S), true
+	case a.N != nil && b.N != nil:
+		x, _ := new(big.Rat).SetString(*a.N)
+		y, _ := new(big.Rat).SetString(*b.N)
+		return x.Cmp(y), true
+	default:
+		return 0, false
+	}
+}
+
+func equal(a, b Value) bool {
+	x, _ := json.Marshal(a) // Maps are written in the order of their keys.
+	y, _ := json.Marshal(b)
+	return string(x) == string(y)
+}
+
+type key struct{ PK, SK string }
+
+func (k key) String() string { return k.PK + "|" + k.SK }
+
+// keySchema names the attributes of the key of the table ("") and of each index.
+func keySchema(index string) (partition, sort string, ok bool) {
+	switch index {
+	case "":
+		return "PK", "SK", true
+	case "OrdersByDateIndex":
+		return "GSI1_PK", "GSI1_SK", true
+	case "OrderByIdIndex":
+		return "GSI2_PK", "GSI2_SK", true
+	default:
+		return "", "", false
+	}
+}
+
+// A Table is a DynamoDB table with the keys and indexes of the order service. Indexes follow at once. Items that have expired
+// stay, as they do for days in DynamoDB.
+type Table struct {
+	mu     sync.Mutex
+	name   string
+	now    func() time.Time
+	items  map[key]Item
+	sorted map[string][]entry // by index|partition
+	tokens map[string]token   // of transactions
+	// OnWrite is told of every change of an item, nil standing for its absence. It must not use the table.
+	OnWrite func(before, after Item)
+}
+
+type entry struct {
+	sort string
+	key  key
+}
+
+func (e entry) compare(f entry) int {
+	if c := strings.Compare(e.sort, f.sort); c != 0 {
+		return c
+	}
+	return strings.Compare(e.key.String(), f.key.String())
+}
+
+// A token is what a transaction did under its client request token, which is remembered for ten minutes.
+type token struct {
+	request string
+	at      time.Time
+}
+
+const tokenLife = 10 * time.Minute
+
+func newTable(name string, now func() time.Time) *Table {
+	return &Table{name: name, now: now, items: map[key]Item{}, sorted: map[string][]entry{}, tokens: map[string]token{}}
+}
+
+// Item returns the item with a key, or nil.
+func (t *Table) Item(pk, sk string) Item {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.items[key{pk, sk}]
+}
+
+// Items returns all items in the order of their keys.
+func (t *Table) Items() []Item {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keys := slices.SortedFunc(maps.Keys(t.items), func(a, b key) int { return strings.Compare(a.String(), b.String()) })
+	items := make([]Item, len(keys))
+	for i, k := range keys {
+		items[i] = t.items[k]
+	}
+	return items
+}
+
+// put replaces the item with a key; nil deletes it.
+func (t *Table) put(k key, after Item) {
+	before := t.items[k]
+	for _, index := range []string{"", "OrdersByDateIndex", "OrderByIdIndex"} {
+		partition, sort, _ := keySchema(index)
+		at := func(i Item) string { return index + "|" + i.Text(partition) }
+		if before != nil && before.Text(partition) != "" {
+			list := t.sorted[at(before)]
+			if i, ok := slices.BinarySearchFunc(list, entry{before.Text(sort), k}, entry.compare); ok {
+				t.sorted[at(before)] = slices.Delete(list, i, i+1)
+			}
+		}
+		if after != nil && after.Text(partition) != "" {
+			list := t.sorted[at(after)]
+			i, _ := slices.BinarySearchFunc(list, entry{after.Text(sort), k}, entry.compare)
+			t.sorted[at(after)] = slices.Insert(list, i, entry{after.Text(sort), k})
+		}
+	}
+	if after == nil {
+		delete(t.items, k)
+	} else {
+		t.items[k] = after
+	}
+	if t.OnWrite != nil {
+		t.OnWrite(before, after)
+	}
+}
+
+func readKey(item Item, exact bool) (key, error) {
+	k := key{item.Text("PK"), item.Text("SK")}
+	if k.PK == "" || k.SK == "" || exact && len(item) != 2 {
+		return key{}, invalid("The provided key element does not match the schema")
+	}
+	return k, nil
+}
+
+// A failure is an error in DynamoDB's own words.
+type failure struct {
+	kind, message string
+}
+
+func (f *failure) Error() string { return f.kind + ": " + f.message }
+
+func invalid(format string, args ...any) *failure {
+	return &failure{"ValidationException", fmt.Sprintf(format, args...)}
+}
+
+// A write is a conditional change of one item: one operation, or one part of a transaction.
+type write struct {
+	TableName                           string
+	Item, Key                           Item
+	UpdateExpression                    string
+	ConditionExpression                 string
+	ExpressionAttributeNames            map[string]string
+	ExpressionAttributeValues           map[string]Value
+	ReturnValues                        string
+	ReturnValuesOnConditionCheckFailure string
+}
+
+// plan checks a write against the table as it is, and returns what it would put in the item's place.
+func (t *Table) plan(operation string, w write) (k key, before, after Item, err error) {
+	if w.TableName != t.name {
+		return k, nil, nil, &failure{"ResourceNotFoundException", "Requested resource not found"}
+	}
+	target := w.Key
+	if operation == "Put" {
+		target = w.Item
+	}
+	if k, err = readKey(target, operation != "Put"); err != nil {
+		return k, nil, nil, err
+	}
+	for name, v := range w.ExpressionAttributeValues {
+		if err := v.normalise(); err != nil {
+			return k, nil, nil, err
+		}
+		w.ExpressionAttributeValues[name] = v
+	}
+	before = t.items[k]
+	e := &expression{names: w.ExpressionAttributeNames, values: w.ExpressionAttributeValues, used: map[string]bool{}}
+	// DynamoDB checks the request as a whole before it looks at the condition.
+	after = nil
+	switch operation {
+	case "Put":
+		after = maps.Clone(w.Item)
+		for name, v := range after {
+			if err := v.normalise(); err != nil {
+				return k, nil, nil, err
+			}
+			after[name] = v
+		}
+	case "Update":
+		if after, err = e.update(w.UpdateExpression, k, before); err != nil {
+			return k, nil, nil, err
+		}
+	}
+	holds := true
+	if w.ConditionExpression != "" {
+		if holds, err = e.condition(w.ConditionExpression, before); err != nil {
+			return k, nil, nil, err
+		}
+	}
+	if err := e.unused(); err != nil {
+		return k, nil, nil, err
+	}
+	if !holds {
+		return k, before, nil, &failure{"ConditionalCheckFailedException", "The conditional request failed"}
+	}
+	if operation == "ConditionCheck" {
+		after = before
+	}
+	return k, before, after, nil
+}
+
+// Restore puts items into the table as they are.
+func (t *Table) Restore(items ...Item) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, item := range items {
+		t.put(key{item.Text("PK"), item.Text("SK")}, item)
+	}
+}

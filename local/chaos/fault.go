@@ -1,0 +1,208 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/bbws/order-lambda/local/chaos/cloud"
+)
+
+// A fault is a way in which a call goes wrong.
+type fault string
+
+// The faults.
+const (
+	failBefore  fault = "fail before"  // the connection breaks, and the call has no effect
+	failAfter   fault = "fail after"   // the connection breaks, but the call took effect
+	timeout     fault = "timeout"      // no answer comes, with or without effect
+	throttled   fault = "throttled"    // the service's own refusal
+	serverError fault = "server error" // 5xx, with or without effect
+	conflict    fault = "conflict"     // DynamoDB only: a concurrent transaction
+	slow        fault = "slow"         // the answer comes late, with the effect at once or late
+)
+
+func faultKinds() []fault {
+	return []fault{failBefore, failAfter, timeout, throttled, serverError, conflict, slow}
+}
+
+// errBroken is what a client sees of a broken connection, errTimeout what it sees of one that the network gave up. Both
+// have the form of net's own errors.
+type networkError struct {
+	text    string
+	timeout bool
+}
+
+func (e *networkError) Error() string   { return e.text }
+func (e *networkError) Timeout() bool   { return e.timeout }
+func (e *networkError) Temporary() bool { return true }
+
+// ConnectionError lets the SDK know that another try makes sense.
+func (e *networkError) ConnectionError() bool { return true }
+
+var errKilled = errors.New("the process is dead")
+
+// transport is the network of one environment: every call waits for its turn, and may go wrong.
+type transport struct{ e *environment }
+
+// RoundTrip implements http.RoundTripper for the Cart API.
+func (t transport) RoundTrip(req *http.Request) (*http.Response, error) { return t.Do(req) }
+
+// Do implements aws.HTTPClient.
+func (t transport) Do(req *http.Request) (*http.Response, error) {
+	w := t.e.world
+	inv := t.e.invocation
+	if inv == nil || inv.dead() {
+		return nil, errKilled
+	}
+	call, err := w.read(req)
+	if err != nil {
+		w.broken("a call that nobody understands: %v", err)
+		return nil, err
+	}
+	p := &pending{world: w, of: inv, call: call, answered: make(chan struct{})}
+	p.step = &step{name: inv.name + " " + call.String(), from: time.Now(), of: inv, do: p.serve}
+	w.enqueue(p.step)
+	select {
+	case <-p.answered:
+	case <-inv.died:
+	case <-req.Context().Done():
+		if inv.dead() {
+			break // By the same act.
+		}
+		w.dequeue(p.step)
+		time.Sleep(time.Until(gridAfter(time.Now()))) // Its start, and so its end, may depend on jitter.
+		return nil, req.Context().Err()
+	}
+	switch {
+	case inv.dead():
+		return nil, errKilled
+	case p.err != nil:
+		return nil, p.err
+	}
+	return p.answer.Response(req), nil
+}
+
+// A pending is a call on its way.
+type pending struct {
+	world    *world
+	of       *invocation
+	call     *cloud.Call
+	step     *step
+	answered chan struct{}
+	answer   cloud.Answer
+	err      error
+	took     bool      // effect
+	mail     *sentMail // that SES took by it, or nil
+}
+
+// serve decides what becomes of a call when its turn comes.
+func (p *pending) serve() {
+	w := p.world
+	if p.of.dead() {
+		return
+	}
+	w.arrived(p)
+	name := p.call.String()
+	w.calls[name]++
+	w.count("calls")
+	if w.calm {
+		w.count("calls without faults")
+		p.reply()
+		return
+	}
+	r := w.chance(fmt.Sprintf("call %s %d", name, w.calls[name]))
+	if r.Float64() < w.o.Deadly {
+		if r.IntN(2) == 0 {
+			p.carryOut()
+		}
+		w.count("kills")
+		w.trace(p.step.name + ": killed")
+		p.of.kill()
+		return
+	}
+	if r.Float64() >= w.o.Faulty {
+		p.reply()
+		return
+	}
+	kinds := faultKinds()
+	kind := kinds[r.IntN(len(kinds))]
+	if kind == conflict && (p.call.Service != "dynamodb" || p.call.Operation == "GetItem" || p.call.Operation == "Query") {
+		kind = throttled
+	}
+	w.count(string(kind))
+	w.trace(p.step.name + ": " + string(kind))
+	coin := r.IntN(2) == 0
+	switch kind {
+	case failBefore:
+		p.fail(&networkError{text: "read: connection reset by peer"})
+	case failAfter:
+		p.carryOut()
+		p.fail(&networkError{text: "read: connection reset by peer"})
+	case throttled:
+		p.refuse(cloud.Throttled, r.IntN(6))
+	case conflict:
+		p.refuse(cloud.Conflict, r.IntN(6))
+	case serverError:
+		if coin {
+			p.carryOut()
+		}
+		p.refuse(cloud.ServerError, r.IntN(6))
+	case timeout:
+		if coin {
+			p.carryOut()
+		}
+		if r.IntN(3) > 0 { // Else nothing ever comes: the caller must have a deadline.
+			p.later(time.Duration(1+r.IntN(8))*time.Second, func() { p.fail(&networkError{text: "read: i/o timeout", timeout: true}) })
+		}
+	case slow:
+		if coin {
+			p.carryOut()
+		}
+		p.later(time.Duration(1+r.IntN(20))*grid, p.reply)
+	}
+}
+
+func (p *pending) later(after time.Duration, do func()) {
+	p.step.from, p.step.do = time.Now().Add(after), do
+	p.world.enqueue(p.step)
+}
+
+// carryOut lets the call take effect, once.
+func (p *pending) carryOut() {
+	if p.took {
+		return
+	}
+	p.took = true
+	w := p.world
+	w.current = p.of
+	p.answer = p.call.Do()
+	w.carriedOut(p)
+	w.current = nil
+	w.trace(fmt.Sprintf("%s: %d", p.step.name, p.answer.Status))
+}
+
+func (p *pending) reply() {
+	p.carryOut()
+	p.world.replied(p)
+	close(p.answered)
+}
+
+func (p *pending) refuse(t cloud.Trouble, variant int) {
+	if p.call.Service == cartService {
+		status := []int{http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusBadGateway}[variant%3]
+		if t == cloud.Throttled {
+			status = http.StatusTooManyRequests
+		}
+		p.answer = cloud.Answer{Status: status}
+	} else {
+		p.answer = p.call.Refuse(t, variant)
+	}
+	close(p.answered)
+}
+
+func (p *pending) fail(err error) {
+	p.err = err
+	close(p.answered)
+}

@@ -1,0 +1,687 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/bbws/order-lambda/invoice"
+	"github.com/bbws/order-lambda/local/chaos/cloud"
+	"github.com/bbws/order-lambda/order"
+	"github.com/bbws/order-lambda/store"
+)
+
+// memory is what a run remembers in order to judge it.
+type memory struct {
+	wishes    []*wish
+	changes   map[*invocation]*change
+	history   map[string][]version       // of orders, by id
+	receipts  map[string]*invocation     // who wrote an order's first receipt
+	numbers   map[string]*invocation     // who used a number, by tenant and number
+	messages  map[string]creation        // the first creation message of an order with a number
+	mails     map[string][]*sentMail     // by order and kind
+	deadNoise map[string]int             // messages that belong in a dead-letter queue, by queue
+	listed    map[string]map[string]bool // order ids by tenant, as list_orders shows them
+}
+
+func newMemory() memory {
+	return memory{
+		changes: map[*invocation]*change{}, history: map[string][]version{}, receipts: map[string]*invocation{},
+		numbers: map[string]*invocation{}, messages: map[string]creation{}, mails: map[string][]*sentMail{}, deadNoise: map[string]int{},
+		listed: map[string]map[string]bool{},
+	}
+}
+
+// A version is an order as an invocation left it.
+type version struct {
+	item cloud.Item
+	by   *invocation
+}
+
+type creation struct {
+	OrderID, OrderNumber, DateCreated, TenantID string
+}
+
+// A sentMail is a mail that SES took.
+type sentMail struct {
+	by       *invocation
+	answered bool // the process learned of it
+	noting   bool // the process tried to note it in the ledger
+	known    bool // the ledger already had one
+}
+
+func (w *world) expectDead(queue string, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadNoise[queue] += n
+}
+
+// written remembers what happens to orders, receipts and counters.
+func (w *world) written(before, after cloud.Item) {
+	item := after
+	if item == nil {
+		item = before
+	}
+	tenant, sk := strings.TrimPrefix(item.Text("PK"), "TENANT#"), item.Text("SK")
+	kind, rest, _ := strings.Cut(sk, "#")
+	switch kind {
+	case "ORDER":
+		if after == nil {
+			w.broken("order %s was deleted by %s", rest, w.current.name)
+			return
+		}
+		w.history[rest] = append(w.history[rest], version{after, w.current})
+	case "RECEIPT":
+		if w.receipts[rest] == nil {
+			w.receipts[rest] = w.current
+		}
+	case "COUNTER":
+		n, _ := strconv.Atoi(after.Text("value"))
+		number := fmt.Sprintf("%s ORD-%s-%05d", tenant, strings.TrimPrefix(rest, "ORDER#"), n)
+		if w.numbers[number] != nil {
+			w.broken("%s was given out twice", number)
+		}
+		w.numbers[number] = w.current
+		if was, _ := strconv.Atoi(before.Text("value")); n != was+1 {
+			w.broken("counter of %s went from %d to %d", tenant, was, n)
+		}
+	}
+}
+
+// sent remembers what the messages say that ask for one order: they must agree.
+func (w *world) sent(m cloud.Message) {
+	var c creation
+	if json.Unmarshal([]byte(m.Body), &c) != nil || c.OrderNumber == "" {
+		return
+	}
+	first, ok := w.messages[c.OrderID]
+	if !ok {
+		w.messages[c.OrderID] = c
+	} else if first != c {
+		w.broken("order %s was queued as %v and as %v", c.OrderID, first, c)
+	}
+}
+
+// carriedOut remembers the mails that SES took, at the moment when it did.
+func (w *world) carriedOut(p *pending) {
+	if p.call.Service != "ses" || p.answer.Status != http.StatusOK {
+		return
+	}
+	m := &sentMail{by: p.of}
+	for _, v := range w.history[p.orderID()] {
+		ledger := w.cloud.Table.Item(v.item.Text("PK"), "SENT#"+p.orderID()+"#"+p.of.role)
+		m.known = ledger.Text("messageId") != ""
+	}
+	w.mails[p.call.Target] = append(w.mails[p.call.Target], m)
+	p.mail = m
+}
+
+// arrived remembers attempts to note a mail in the ledger.
+func (w *world) arrived(p *pending) {
+	if p.call.Operation != "UpdateItem" || !strings.Contains(p.call.Target, "|SENT#") {
+		return
+	}
+	for _, kind := range []string{"internal", "customer"} {
+		for _, m := range w.mails[kind+" "+p.orderID()] {
+			if m.by == p.of && m.answered {
+				m.noting = true
+			}
+		}
+	}
+}
+
+// replied remembers that the process learned of a mail that SES took.
+func (*world) replied(p *pending) {
+	if p.mail != nil {
+		p.mail.answered = true
+	}
+}
+
+// orderID returns the order that a call to SES or to the mail ledger is about.
+func (p *pending) orderID() string {
+	if _, rest, ok := strings.Cut(p.call.Target, "|SENT#"); ok {
+		id, _, _ := strings.Cut(rest, "#")
+		return id
+	}
+	_, id, _ := strings.Cut(p.call.Target, " ")
+	return id
+}
+
+// startReads reads everything through the API, after all has come to rest.
+func (w *world) startReads() {
+	for _, tenant := range tenants() {
+		seen := map[string]bool{}
+		w.listed[tenant] = seen
+		go func() {
+			token := ""
+			for page := 0; page == 0 || token != ""; page++ {
+				c := w.request("list "+tenant, "list_orders", tenant, func(e *events.APIGatewayProxyRequest) {
+					e.PathParameters = map[string]string{"tenantId": tenant}
+					e.QueryStringParameters = map[string]string{"pageSize": "100"}
+					if page%2 == 1 || token != "" {
+						e.QueryStringParameters["startAt"] = token
+					}
+				})
+				orders, _ := c.data["orders"].([]any)
+				for _, o := range orders {
+					id, _ := o.(map[string]any)["id"].(string)
+					if seen[id] {
+						w.broken("order %s is listed twice", id)
+					}
+					seen[id] = true
+				}
+				pagination, _ := c.data["pagination"].(map[string]any)
+				token, _ = pagination["nextToken"].(string)
+				if c.status != http.StatusOK || token != "" && len(orders) != 100 {
+					w.broken("list of %s: page %d was answered %d with %d orders", tenant, page, c.status, len(orders))
+				}
+			}
+		}()
+	}
+	for i, wi := range w.wishes {
+		if wi.orderID == "" {
+			continue
+		}
+		go func() {
+			c := w.get(fmt.Sprintf("reader %d", i), wi)
+			bad, isBad := badCarts()[kindOf(wi.cartID)]
+			reason, _ := c.data["failureReason"].(string)
+			link, _ := c.data["pdfUrl"].(string)
+			switch {
+			case isBad && (c.data["status"] != "failed" || reason == "" || !strings.HasPrefix(reason, bad)):
+				w.broken("order %s with cart %s shows as %v because of %q", wi.orderID, wi.cartID, c.data["status"], reason)
+			case !isBad && !strings.HasPrefix(link, "https://"):
+				w.broken("order %s shows the link %q to its invoice", wi.orderID, link)
+			}
+		}()
+	}
+}
+
+// check holds what is left against what was promised.
+func (w *world) check() {
+	w.startReads()
+	w.settle()
+	orders := w.checkOrders()
+	w.checkNumbers(orders)
+	w.checkKeys()
+	w.checkInvoices(orders)
+	w.checkMails(orders)
+	w.checkDeadLetters()
+	w.checkChanges()
+	w.checkTenants()
+}
+
+// checkOrders: every 202 has one order record with the number and time of its answer and the right amounts, or says why not.
+func (w *world) checkOrders() map[string]cloud.Item {
+	orders := map[string]cloud.Item{}
+	for _, item := range w.cloud.Table.Items() {
+		if strings.HasPrefix(item.Text("SK"), "ORDER#") {
+			orders[item.Text("id")] = item
+		}
+	}
+	w.add("recorded", len(orders))
+	wanted := map[string]bool{}
+	for _, wi := range w.wishes {
+		ids := map[string]bool{}
+		if len(wi.posts) == 0 && wi.orderID != "" {
+			ids[wi.orderID] = true // Another producer's.
+		}
+		for _, c := range wi.posts {
+			if c.status == http.StatusAccepted {
+				id, _ := c.data["orderId"].(string)
+				ids[id] = true
+				if number := c.data["orderNumber"]; number != w.messages[id].OrderNumber {
+					w.broken("order %s was answered as %v and queued as %s", id, number, w.messages[id].OrderNumber)
+				}
+				if c.header["Location"] != "/v1.0/orders/"+id {
+					w.broken("order %s was answered with the location %s", id, c.header["Location"])
+				}
+			}
+		}
+		for id := range ids {
+			wanted[id] = true
+			item := orders[id]
+			if _, bad := badCarts()[kindOf(wi.cartID)]; bad {
+				w.count("failed for good")
+				if item != nil {
+					w.broken("order %s was recorded with cart %s", id, wi.cartID)
+				}
+				continue
+			}
+			if item == nil {
+				w.broken("order %s was accepted and is not recorded", id)
+				continue
+			}
+			w.checkOrder(wi, id, item)
+		}
+	}
+	for id, item := range orders {
+		if !wanted[id] {
+			if inv := w.receipts[id]; inv == nil || inv.status == http.StatusAccepted {
+				w.broken("order %s is recorded and was never asked for", id)
+			}
+			w.count("recorded though POST failed")
+		}
+		if !w.listed[item.Text("tenantId")][id] {
+			w.broken("order %s is not listed", id)
+		}
+	}
+	for tenant, listed := range w.listed {
+		for id := range listed {
+			if orders[id].Text("tenantId") != tenant {
+				w.broken("order %s is listed for %s", id, tenant)
+			}
+		}
+	}
+	for _, item := range w.cloud.Table.Items() {
+		id := item.Text("id")
+		if !strings.HasPrefix(item.Text("SK"), "RECEIPT#") || orders[id] != nil || item.Text("state") == "failed" {
+			continue
+		}
+		if wanted[id] {
+			w.broken("receipt of order %s says %s for ever", id, item.Text("state"))
+		}
+		w.count("receipts left by failed POSTs")
+	}
+	return orders
+}
+
+func (w *world) checkOrder(wi *wish, id string, item cloud.Item) {
+	want := map[string]string{
+		"PK": "TENANT#" + wi.tenant, "tenantId": wi.tenant, "cartId": wi.cartID, "customerEmail": fmt.Sprint(wi.body["customerEmail"]),
+	}
+	if m, ok := w.messages[id]; ok {
+		want["orderNumber"], want["dateCreated"] = m.OrderNumber, m.DateCreated
+		w.checkDate(id, m.DateCreated)
+	}
+	if wi.date != "" {
+		want["dateCreated"] = wi.date
+	}
+	for name, text := range want {
+		if item.Text(name) != text {
+			w.broken("order %s has the %s %q, not %q", id, name, item.Text(name), text)
+		}
+	}
+	subtotal, tax, total := w.basketOf(wi.tenant, wi.cartID).totals()
+	for name, text := range map[string]string{"subtotal": subtotal, "tax": tax, "total": total} {
+		if got := item.Text(name); got != plain(text) {
+			w.broken("order %s has the %s %s, not %s", id, name, got, text)
+		}
+	}
+}
+
+// plain gives a decimal the form in which DynamoDB keeps numbers.
+func plain(decimal string) string { return strings.TrimSuffix(strings.TrimRight(decimal, "0"), ".") }
+
+// checkDate: the time of an order is the time of its acceptance, by the clock of whoever accepted it.
+func (w *world) checkDate(id, date string) {
+	inv := w.receipts[id]
+	t, err := time.Parse(time.RFC3339Nano, date)
+	if err != nil || inv == nil || t.Before(inv.began.Truncate(time.Microsecond)) || t.After(inv.ended) {
+		w.broken("order %s is dated %s, which is not when it was accepted", id, date)
+	}
+}
+
+// checkNumbers: no two orders of a tenant share a number, and a number is missing only where an acceptance failed.
+func (w *world) checkNumbers(orders map[string]cloud.Item) {
+	owner := map[string]string{}
+	for _, item := range w.cloud.Table.Items() {
+		kind, _, _ := strings.Cut(item.Text("SK"), "#")
+		if kind != "ORDER" && kind != "RECEIPT" || item.Text("orderNumber") == "" {
+			continue
+		}
+		number := item.Text("tenantId") + " " + item.Text("orderNumber")
+		if other := owner[number]; other != "" && other != item.Text("id") {
+			w.broken("%s belongs to %s and %s", number, other, item.Text("id"))
+		}
+		owner[number] = item.Text("id")
+	}
+	for id, item := range orders {
+		if w.numbers[item.Text("tenantId")+" "+item.Text("orderNumber")] == nil {
+			w.broken("order %s has the number %s, which was never given out", id, item.Text("orderNumber"))
+		}
+	}
+	for number, inv := range w.numbers {
+		if owner[number] != "" {
+			continue
+		}
+		w.count("gaps in numbers")
+		if inv.status == http.StatusAccepted || inv.role == "order_creator_record" && inv.failures == 0 {
+			w.broken("%s is missing, although %s did not fail", number, inv.name)
+		}
+	}
+}
+
+// checkKeys: a repeated Idempotency-Key never makes a second order.
+func (w *world) checkKeys() {
+	accepted := w.accepted()
+	for _, wi := range w.wishes {
+		if wi.key == "" {
+			continue
+		}
+		ids := map[string]bool{}
+		for _, c := range wi.posts {
+			if id := accepted[c.inv]; id != "" {
+				ids[id] = true
+			}
+			if id, ok := c.data["orderId"].(string); ok {
+				ids[id] = true
+			}
+		}
+		if len(ids) > 1 {
+			w.broken("key %s of %s made %d orders", wi.key, wi.tenant, len(ids))
+		}
+	}
+}
+
+// accepted returns the order that each invocation accepted, if it did.
+func (w *world) accepted() map[*invocation]string {
+	ids := make(map[*invocation]string, len(w.receipts))
+	for id, inv := range w.receipts {
+		ids[inv] = id
+	}
+	return ids
+}
+
+// checkInvoices: every order has one invoice, with the bytes of that order, and points to it.
+func (w *world) checkInvoices(orders map[string]cloud.Item) {
+	brand, logo := w.brand()
+	brands := []invoice.Brand{brand, brand, invoice.TextBrand(), invoice.TextBrand()}
+	brands[0].Logo, brands[2].Logo = logo, logo
+	invoices := 0
+	for _, name := range w.cloud.Objects() {
+		if strings.HasPrefix(name, ordersBucket+"/") {
+			invoices++
+		}
+	}
+	if invoices != len(orders) {
+		w.broken("%d orders have %d invoices", len(orders), invoices)
+	}
+	for id, item := range orders {
+		name := ordersBucket + "/" + item.Text("tenantId") + "/orders/order_" + id + ".pdf"
+		object, ok := w.cloud.Object(name)
+		if !ok || item.Text("pdfUrl") != "s3://"+name {
+			w.broken("order %s points to the invoice %q; is there one: %v", id, item.Text("pdfUrl"), ok)
+			continue
+		}
+		if object.Header.Get("Content-Type") != "application/pdf" || object.Header.Get("X-Amz-Server-Side-Encryption") != "AES256" {
+			w.broken("invoice of order %s was stored with %v", id, object.Header)
+		}
+		if !w.isInvoice(id, object.Body, brands) {
+			w.broken("invoice of order %s is of something else", id)
+		}
+	}
+}
+
+func (w *world) brand() (invoice.Brand, invoice.Logo) {
+	company, _ := w.cloud.Object(templatesBucket + "/branding/company.json")
+	brand, err := invoice.ParseBrand(company.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	picture, _ := w.cloud.Object(templatesBucket + "/branding/logo.png")
+	logo, err := invoice.ParseLogo(picture.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return brand, logo
+}
+
+// isInvoice reports whether the bytes are the invoice of a version of the order, with whatever branding could be read.
+func (w *world) isInvoice(id string, pdf []byte, brands []invoice.Brand) bool {
+	tried := map[string]bool{}
+	for _, v := range w.history[id] {
+		looks, _ := json.Marshal([]any{v.item["status"], v.item["paymentDetails"]})
+		if tried[string(looks)] {
+			continue
+		}
+		tried[string(looks)] = true
+		o, err := decodeOrder(v.item)
+		if err != nil {
+			w.broken("order %s cannot be read: %v", id, err)
+			return true
+		}
+		for _, brand := range brands {
+			if want, _, err := invoice.Render(o, brand); err == nil && bytes.Equal(want, pdf) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// decodeOrder reads an order as the store does.
+func decodeOrder(item cloud.Item) (order.Order, error) {
+	c := cloud.New(tableName, time.Now)
+	c.Table.Restore(item)
+	client := dynamodb.NewFromConfig(aws.Config{
+		Region: "eu-west-1", HTTPClient: &http.Client{Transport: c}, Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+	})
+	return store.New(client, tableName, time.Now).Order(context.Background(), item.Text("tenantId"), item.Text("id"))
+}
+
+// checkMails: both mails went out, and more than once only where nobody could know that one had gone out before.
+func (w *world) checkMails(orders map[string]cloud.Item) {
+	roles := map[string]string{"internal": "order_internal_notifier", "customer": "customer_order_confirmation"}
+	for id := range orders {
+		for kind, role := range roles {
+			mails := w.mails[kind+" "+id]
+			if len(mails) == 0 {
+				w.broken("order %s: no %s mail was sent", id, kind)
+				continue
+			}
+			for i, m := range mails[1:] {
+				w.count("mails sent twice")
+				before := mails[i]
+				switch {
+				case m.known:
+					w.broken("order %s: a second %s mail, although the ledger knew of the first", id, kind)
+				case !before.answered && !before.by.dead():
+					w.count("  twice: answer of SES lost")
+				case before.by.dead():
+					w.count("  twice: process died")
+				case before.noting:
+					w.count("  twice: ledger not written")
+				default:
+					w.broken("order %s: a second %s mail by %s, after %s had sent one", id, kind, m.by.name, before.by.name)
+				}
+			}
+			if mails[len(mails)-1].by.role != role {
+				w.broken("order %s: %s mail by %s", id, kind, mails[0].by.role)
+			}
+		}
+	}
+	w.add("mails", len(w.cloud.Mails()))
+	for _, m := range w.cloud.Mails() {
+		id := m.Tags["orderId"]
+		item := orders[id]
+		to := team
+		if m.Tags["mail"] == "customer" {
+			to = item.Text("customerEmail")
+		}
+		if item == nil || !slices.Equal(m.To, []string{to}) || !strings.HasSuffix(m.Subject, ": "+item.Text("orderNumber")) {
+			w.broken("mail %q to %v for order %s", m.Subject, m.To, id)
+		}
+		for _, tenant := range tenants() {
+			if tenant != item.Text("tenantId") && strings.Contains(m.Subject+m.Text+m.HTML+strings.Join(m.To, ""), marker(tenant)) {
+				w.broken("mail for order %s of %s speaks of %s", id, item.Text("tenantId"), tenant)
+			}
+		}
+	}
+}
+
+// checkDeadLetters: only what can never succeed is left, and nothing that can is.
+func (w *world) checkDeadLetters() {
+	accepted := w.accepted()
+	kinds := map[string]string{}
+	for _, wi := range w.wishes {
+		if wi.orderID != "" {
+			kinds[wi.orderID] = kindOf(wi.cartID)
+		}
+		for _, c := range wi.posts {
+			kinds[accepted[c.inv]] = kindOf(wi.cartID)
+		}
+	}
+	dead := map[string]bool{}
+	noise := map[string]int{}
+	for _, s := range w.sources {
+		if n := len(s.queue.Messages()); n > 0 {
+			w.broken("%d messages are left on %s", n, s.queue.Name)
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(s.queue.Name, "bbws-order-"), "-dev")
+		for _, m := range s.queue.Dead().Messages() {
+			id := orderOf(m.Body)
+			if _, bad := badCarts()[kinds[id]]; bad && name == "creation" {
+				dead[id] = true
+			} else if id == m.Body {
+				noise[name]++
+			} else {
+				w.broken("a good message is in the dead-letter queue of %s: %s", name, m.Body)
+			}
+		}
+	}
+	if !maps.Equal(noise, w.deadNoise) {
+		w.broken("dead-letter queues hold %v, not %v", noise, w.deadNoise)
+	}
+	for _, wi := range w.wishes {
+		if _, bad := badCarts()[kindOf(wi.cartID)]; bad && wi.orderID != "" && !dead[wi.orderID] {
+			w.broken("the message for order %s with cart %s is in no dead-letter queue", wi.orderID, wi.cartID)
+		}
+	}
+}
+
+// checkChanges replays every order's history against a model: statuses move along the edges that the contract has, and every
+// version is the one before with one update applied, so that none is lost.
+func (w *world) checkChanges() {
+	done := map[*invocation]int{}
+	for id, versions := range w.history {
+		for i, v := range versions {
+			if i == 0 {
+				if v.by.role != "order_creator_record" || v.item.Text("status") != "pending" {
+					w.broken("order %s began as %s by %s", id, v.item.Text("status"), v.by.name)
+				}
+				continue
+			}
+			was := versions[i-1].item
+			want := maps.Clone(was)
+			switch v.by.role {
+			case "order_pdf_creator":
+				want["pdfUrl"] = v.item["pdfUrl"]
+			case "update_order":
+				done[v.by]++
+				u := w.changes[v.by]
+				if u == nil || u.orderID != id {
+					w.broken("order %s was changed by %s, which was not asked to", id, v.by.name)
+					continue
+				}
+				if err := apply(want, u.update); err != nil {
+					w.broken("order %s: %s by %s", id, err, v.by.name)
+				}
+				if u.ifMatch != "" && u.ifMatch != `"`+was.Text("dateLastUpdated")+`"` {
+					w.broken("order %s was changed from %s although If-Match was %s", id, was.Text("dateLastUpdated"), u.ifMatch)
+				}
+				if v.item.Text("dateLastUpdated") <= was.Text("dateLastUpdated") {
+					w.broken("order %s went back in time: %s after %s", id, v.item.Text("dateLastUpdated"), was.Text("dateLastUpdated"))
+				}
+				want["dateLastUpdated"], want["lastUpdatedBy"] = v.item["dateLastUpdated"], v.item["lastUpdatedBy"]
+			default:
+				w.broken("order %s was changed by %s", id, v.by.name)
+			}
+			if a, b := text(want), text(v.item); a != b {
+				w.broken("order %s: %s made\n%s of\n%s", id, v.by.name, b, a)
+			}
+		}
+	}
+	for inv, u := range w.changes {
+		w.checkAnswer(inv, u, done[inv])
+	}
+}
+
+// checkAnswer holds the answer to a PUT against what it did.
+func (w *world) checkAnswer(inv *invocation, u *change, effects int) {
+	shown, _ := u.call.data["dateLastUpdated"].(string)
+	switch {
+	case effects > 1:
+		w.broken("order %s: %s took effect %d times", u.orderID, inv.name, effects)
+	case u.call.status == http.StatusOK:
+		i := slices.IndexFunc(w.history[u.orderID], func(v version) bool { return v.item.Text("dateLastUpdated") == shown })
+		if i < 0 || u.call.header["ETag"] != `"`+shown+`"` {
+			w.broken("order %s: %s answered a version of %s, which never was", u.orderID, inv.name, shown)
+		} else if effects == 1 && w.history[u.orderID][i].by != inv {
+			w.broken("order %s: %s answered somebody else's version", u.orderID, inv.name)
+		}
+		if status, ok := u.update["status"].(string); ok && u.call.data["status"] != status {
+			w.broken("order %s: %s asked for %s and answered %v", u.orderID, inv.name, status, u.call.data["status"])
+		}
+	case u.call.status == http.StatusConflict && effects == 1:
+		w.count("409 after it took effect") // Its answer was lost, and somebody else's update came before the second try.
+	case u.call.status >= http.StatusBadRequest && u.call.status < http.StatusInternalServerError && effects > 0:
+		w.broken("order %s: %s answered %d and took effect", u.orderID, inv.name, u.call.status)
+	}
+}
+
+// apply is the model of an update: the table of transitions of the contract, written out once more.
+func apply(item cloud.Item, update map[string]any) error {
+	edges := map[string][]string{
+		"pending":         {"payment_pending", "paid", "cancelled"},
+		"payment_pending": {"paid", "cancelled"},
+		"paid":            {"processing", "refunded"},
+		"processing":      {"completed", "refunded"},
+		"completed":       {"refunded"},
+	}
+	from := item.Text("status")
+	if to, ok := update["status"].(string); ok && to != from {
+		if !slices.Contains(edges[from], to) {
+			return fmt.Errorf("moved from %s to %s", from, to)
+		}
+		item["status"] = cloud.Value{S: &to}
+		from = to
+	}
+	details, ok := update["paymentDetails"].(map[string]any)
+	if !ok {
+		return nil
+	}
+	if from == "pending" || from == "cancelled" {
+		return fmt.Errorf("took payment details while %s", from)
+	}
+	merged := map[string]cloud.Value{}
+	if old := item["paymentDetails"].M; old != nil {
+		merged = maps.Clone(*old)
+	}
+	for name, v := range details {
+		s, _ := v.(string)
+		merged[name] = cloud.Value{S: &s}
+	}
+	item["paymentDetails"] = cloud.Value{M: &merged}
+	return nil
+}
+
+func text(item cloud.Item) string {
+	data, _ := json.Marshal(item)
+	return string(data)
+}
+
+// checkTenants: no item mixes two tenants.
+func (w *world) checkTenants() {
+	for _, item := range w.cloud.Table.Items() {
+		owner := strings.TrimPrefix(item.Text("PK"), "TENANT#")
+		content := text(item)
+		for _, tenant := range tenants() {
+			if tenant != owner && (strings.Contains(content, marker(tenant)) || strings.Contains(content, `"`+tenant+`"`)) {
+				w.broken("%s|%s speaks of %s", item.Text("PK"), item.Text("SK"), tenant)
+			}
+		}
+	}
+}
