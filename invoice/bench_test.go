@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -76,21 +77,28 @@ func cpu(tb testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func shippedBrand(tb testing.TB) Brand {
-	tb.Helper()
+// readShipped reads the branding that comes with the service.
+var readShipped = sync.OnceValues(func() (Brand, error) {
 	company, err := shipped.Files.ReadFile("company.json")
 	if err != nil {
-		tb.Fatal(err)
+		return Brand{}, err
 	}
 	brand, err := ParseBrand(company)
 	if err != nil {
-		tb.Fatal(err)
+		return Brand{}, err
 	}
 	logo, err := shipped.Files.ReadFile("logo.png")
 	if err != nil {
-		tb.Fatal(err)
+		return Brand{}, err
 	}
-	if brand.Logo, err = ParseLogo(logo); err != nil {
+	brand.Logo, err = ParseLogo(logo)
+	return brand, err
+})
+
+func shippedBrand(tb testing.TB) Brand {
+	tb.Helper()
+	brand, err := readShipped()
+	if err != nil {
 		tb.Fatal(err)
 	}
 	return brand

@@ -158,8 +158,9 @@ func TestInk(t *testing.T) {
 		corner := image.Pt((x-originX)*scale, (y-originY)*scale)
 		ink, difference := 0, 0
 		for py := range wanted.Rect.Dy() {
-			for px := range wanted.Rect.Dx() {
-				want, got := 255-int(wanted.GrayAt(px, py).Y), 255-int(drawn[n].GrayAt(corner.X+px, corner.Y+py).Y)
+			gots := drawn[n].Pix[drawn[n].PixOffset(corner.X, corner.Y+py):]
+			for px, w := range wanted.Pix[wanted.PixOffset(0, py):][:wanted.Rect.Dx()] {
+				want, got := 255-int(w), 255-int(gots[px])
 				ink += want
 				difference += max(want-got, got-want)
 			}

@@ -86,15 +86,14 @@ func (b *bucket) PutObject(ctx context.Context, in *s3.PutObjectInput, _ ...func
 
 func newBucket(t *testing.T) *bucket {
 	t.Helper()
-	b := &bucket{objects: map[string][]byte{}}
-	for _, name := range []string{"company.json", "logo.png"} {
-		data, err := shipped.Files.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.objects["branding/"+name] = data
+	company, err := shipped.Files.ReadFile("company.json")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return b
+	return &bucket{objects: map[string][]byte{
+		"branding/company.json": company,
+		"branding/logo.png":     mustRead(t, "testdata/logo/rgba-8.png"), // Small, so that many tests can read it.
+	}}
 }
 
 // A clock stands still until it is moved.
@@ -117,7 +116,10 @@ func TestCreateStoresTheInvoice(t *testing.T) {
 	is.Equal(created.Pages, 1)
 	is.Equal(len(created.Warnings), 0)
 
-	pdf := mustRender(t, o, shippedBrand(t))
+	brand := shippedBrand(t)
+	brand.Logo, err = ParseLogo(b.objects["branding/logo.png"])
+	is.NoErr(err)
+	pdf := mustRender(t, o, brand)
 	is.True(bytes.Equal(b.objects["orders/"+Key(o.TenantID, o.ID)], pdf)) // the invoice with the branding of the bucket
 	is.Equal(created.Bytes, len(pdf))
 	put := b.puts[0]

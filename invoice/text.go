@@ -73,17 +73,11 @@ func (c *cleaner) clean(s string) string {
 	if isPlain(s) {
 		return s
 	}
+	// Only what is left may be composed: a letter and its mark can have a control character between them.
+	s = norm.NFC.String(strings.Map(visible, strings.ToValidUTF8(s, string(utf8.RuneError))))
 	var b strings.Builder
 	count, unknown := 0, false
-	for _, r := range norm.NFC.String(strings.ToValidUTF8(s, string(utf8.RuneError))) {
-		switch {
-		case r == noBreakSpace || r == narrowNoBreakSpace:
-			r = noBreakSpace
-		case unicode.IsSpace(r):
-			r = ' '
-		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Variation_Selector):
-			continue
-		}
+	for _, r := range s {
 		if !c.fonts.has(r) {
 			if unknown && unicode.Is(unicode.M, r) {
 				continue
@@ -100,6 +94,19 @@ func (c *cleaner) clean(s string) string {
 		b.WriteRune(r)
 	}
 	return strings.Trim(b.String(), " ")
+}
+
+// visible returns the character as it is drawn, or -1 if it is not.
+func visible(r rune) rune {
+	switch {
+	case r == noBreakSpace || r == narrowNoBreakSpace:
+		return noBreakSpace
+	case unicode.IsSpace(r):
+		return ' '
+	case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Variation_Selector):
+		return -1
+	}
+	return r
 }
 
 const (
