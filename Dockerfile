@@ -8,18 +8,18 @@ ARG BASE_IMAGE=public.ecr.aws/lambda/provided:al2023
 # The compiler runs on the builder's own platform and makes a binary for the target's.
 FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS build
 WORKDIR /src
-ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOMODCACHE=/cache/modules GOCACHE=/cache/build
 
 COPY go.mod go.sum ./
-RUN --mount=type=cache,target=/go/pkg/mod,id=order-modules \
+RUN --mount=type=cache,target=/cache/modules,id=order-modules \
     go mod download
 
 COPY . .
 ARG TARGETARCH=arm64
 ARG SOURCE_DATE_EPOCH=0
 # The file's time is the commit's, so that the same commit gives the same layer.
-RUN --mount=type=cache,target=/go/pkg/mod,id=order-modules \
-    --mount=type=cache,target=/root/.cache/go-build,id=order-build \
+RUN --mount=type=cache,target=/cache/modules,id=order-modules \
+    --mount=type=cache,target=/cache/build,id=order-build \
     GOOS=linux GOARCH=$TARGETARCH go build -trimpath -tags lambda.norpc -ldflags "-s -w" -o /image/var/runtime/bootstrap . \
     && find /image -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 

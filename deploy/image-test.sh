@@ -41,7 +41,8 @@ own_engine() { # an engine of our own, which leaves the machine's alone
 	local dir data=$PWD/.cache/image
 	dir=$(mktemp -d)
 	mkdir -p "$data"
-	dockerd --data-root "$data" --exec-root "$dir/exec" --pidfile "$dir/pid" -H "unix://$dir/socket" \
+	echo '{"builder": {"gc": {"enabled": false}}}' >"$dir/config" # which keeps half a gigabyte of caches at most
+	dockerd --config-file "$dir/config" --data-root "$data" --exec-root "$dir/exec" --pidfile "$dir/pid" -H "unix://$dir/socket" \
 		--iptables=false --bridge=none >"$dir/log" 2>&1 &
 	cleanup+=("kill $! && wait $!; umount '$dir/exec/netns/default' 2>/dev/null; rm -rf '$dir'")
 	export DOCKER_HOST=unix://$dir/socket
@@ -80,7 +81,7 @@ standins() {
 		for applet in sh find touch; do ln -s busybox "$dir/build/bin/$applet"; done
 		cp /etc/ssl/certs/ca-certificates.crt "$dir/build/etc/ssl/certs/"
 		tar -c -C "$dir/build" . --transform "s|^${goroot#/}|usr/local/go|" --exclude="${goroot#/}/test" -C / "${goroot#/}" |
-			"$docker" import -c 'ENV PATH=/usr/local/go/bin:/bin GOPATH=/go' - "$BUILD_IMAGE" >/dev/null
+			"$docker" import -c 'ENV PATH=/usr/local/go/bin:/bin' - "$BUILD_IMAGE" >/dev/null
 	fi
 	mkdir -p "$dir"/base/{usr/local/bin,etc/ssl/certs,tmp,var/task,var/runtime}
 	cp /etc/ssl/certs/ca-certificates.crt "$dir/base/etc/ssl/certs/"
