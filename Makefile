@@ -136,7 +136,7 @@ pdf-tools:
 
 .PHONY: preview
 preview: pdf-tools ## render sample orders into out/preview: PDF, PNG, HTML and an index page
-	@go run ./local/preview out/preview
+	@rm -rf out/preview && go run ./local/preview out/preview
 
 # --- faults -------------------------------------------------------------------------------------------------------
 

@@ -43,9 +43,6 @@ type entry struct {
 }
 
 func run(dir string) error {
-	if err := os.RemoveAll(dir); err != nil { // What is no longer made would look as if it were.
-		return err
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
