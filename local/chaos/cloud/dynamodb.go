@@ -110,7 +110,7 @@ func (t *Table) get(table string, target Item) Answer {
 func (t *Table) write(operation string, w write) Answer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k, before, after, err := t.plan(operation, w)
+	k, before, after, touched, err := t.plan(operation, w)
 	if err != nil {
 		return refused(err)
 	}
@@ -124,15 +124,15 @@ func (t *Table) write(operation string, w write) Answer {
 	case "ALL_NEW":
 		out = after
 	case "UPDATED_NEW":
-		for name, v := range after {
-			if was, ok := before[name]; name != "PK" && name != "SK" && (!ok || !equal(v, was)) {
+		for name := range touched {
+			if v, ok := after[name]; ok {
 				out[name] = v
 			}
 		}
 	default:
 		return refused(invalid("ReturnValues %s is not supported", w.ReturnValues))
 	}
-	if out == nil {
+	if len(out) == 0 {
 		return jsonAnswer(200, struct{}{})
 	}
 	return jsonAnswer(200, map[string]Item{"Attributes": out})
@@ -166,7 +166,7 @@ func (t *Table) transact(tx transaction, request string) Answer {
 	for i, operation := range tx.TransactItems {
 		codes[i] = "None"
 		for name, w := range operation {
-			k, _, after, err := t.plan(name, w)
+			k, _, after, _, err := t.plan(name, w)
 			var f *failure
 			switch {
 			case errors.As(err, &f) && f.kind == "ConditionalCheckFailedException":

@@ -277,15 +277,15 @@ func (e *expression) operand(item Item) (v Value, ok bool, err error) {
 	return v, ok, nil
 }
 
-// update returns what an update makes of an item, which is nil where there is none yet.
-func (e *expression) update(text string, k key, before Item) (Item, error) {
+// update returns what an update makes of an item, which is nil where there is none yet, and the names that it sets.
+func (e *expression) update(text string, k key, before Item) (Item, map[string]bool, error) {
 	after := maps.Clone(before)
 	if after == nil {
 		pk, sk := k.PK, k.SK
 		after = Item{"PK": {S: &pk}, "SK": {S: &sk}}
 	}
 	if err := e.start(text); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	clause := ""
 	touched := map[string]bool{}
@@ -299,26 +299,26 @@ func (e *expression) update(text string, k key, before Item) (Item, error) {
 		}
 		name, err := e.name()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		switch {
 		case name == "PK" || name == "SK":
-			return nil, invalid("Cannot update attribute %s. This attribute is part of the key", name)
+			return nil, nil, invalid("Cannot update attribute %s. This attribute is part of the key", name)
 		case touched[name]:
-			return nil, invalid("Two document paths overlap with each other: %s", name)
+			return nil, nil, invalid("Two document paths overlap with each other: %s", name)
 		}
 		touched[name] = true
 		switch clause {
 		case "SET":
 			if err := e.expect("="); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			v, ok, err := e.operand(before)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if !ok {
-				return nil, invalid("The provided expression refers to an attribute that does not exist in the item")
+				return nil, nil, invalid("The provided expression refers to an attribute that does not exist in the item")
 			}
 			after[name] = v
 		case "REMOVE":
@@ -326,18 +326,18 @@ func (e *expression) update(text string, k key, before Item) (Item, error) {
 		case "ADD":
 			v, _, err := e.operand(before)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			sum, err := add(before[name], v)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			after[name] = sum
 		default:
-			return nil, e.unexpected()
+			return nil, nil, e.unexpected()
 		}
 	}
-	return after, nil
+	return after, touched, nil
 }
 
 func add(a, b Value) (Value, error) {

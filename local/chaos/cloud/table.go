@@ -227,21 +227,22 @@ type write struct {
 	ReturnValuesOnConditionCheckFailure string
 }
 
-// plan checks a write against the table as it is, and returns what it would put in the item's place.
-func (t *Table) plan(operation string, w write) (k key, before, after Item, err error) {
+// plan checks a write against the table as it is, and returns what it would put in the item's place, and the names of the
+// attributes that an update sets.
+func (t *Table) plan(operation string, w write) (k key, before, after Item, touched map[string]bool, err error) {
 	if w.TableName != t.name {
-		return k, nil, nil, &failure{"ResourceNotFoundException", "Requested resource not found"}
+		return k, nil, nil, nil, &failure{"ResourceNotFoundException", "Requested resource not found"}
 	}
 	target := w.Key
 	if operation == "Put" {
 		target = w.Item
 	}
 	if k, err = readKey(target, operation != "Put"); err != nil {
-		return k, nil, nil, err
+		return k, nil, nil, nil, err
 	}
 	for name, v := range w.ExpressionAttributeValues {
 		if err := v.normalise(); err != nil {
-			return k, nil, nil, err
+			return k, nil, nil, nil, err
 		}
 		w.ExpressionAttributeValues[name] = v
 	}
@@ -254,31 +255,31 @@ func (t *Table) plan(operation string, w write) (k key, before, after Item, err 
 		after = maps.Clone(w.Item)
 		for name, v := range after {
 			if err := v.normalise(); err != nil {
-				return k, nil, nil, err
+				return k, nil, nil, nil, err
 			}
 			after[name] = v
 		}
 	case "Update":
-		if after, err = e.update(w.UpdateExpression, k, before); err != nil {
-			return k, nil, nil, err
+		if after, touched, err = e.update(w.UpdateExpression, k, before); err != nil {
+			return k, nil, nil, nil, err
 		}
 	}
 	holds := true
 	if w.ConditionExpression != "" {
 		if holds, err = e.condition(w.ConditionExpression, before); err != nil {
-			return k, nil, nil, err
+			return k, nil, nil, nil, err
 		}
 	}
 	if err := e.unused(); err != nil {
-		return k, nil, nil, err
+		return k, nil, nil, nil, err
 	}
 	if !holds {
-		return k, before, nil, &failure{"ConditionalCheckFailedException", "The conditional request failed"}
+		return k, before, nil, nil, &failure{"ConditionalCheckFailedException", "The conditional request failed"}
 	}
 	if operation == "ConditionCheck" {
 		after = before
 	}
-	return k, before, after, nil
+	return k, before, after, touched, nil
 }
 
 // Restore puts items into the table as they are.

@@ -1,0 +1,339 @@
+package cloud_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/matryer/is"
+
+	"github.com/bbws/order-lambda/local/chaos/cloud"
+	"github.com/bbws/order-lambda/local/emulator"
+	"github.com/bbws/order-lambda/order"
+	"github.com/bbws/order-lambda/store"
+)
+
+const table = "orders"
+
+// db is the DynamoDB Local that the stand-in is held against.
+var db *emulator.DynamoDB
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		ctx := context.Background()
+		var err error
+		if db, err = emulator.StartDynamoDB(ctx); err == nil {
+			defer db.Close()
+			err = emulator.CreateTable(ctx, db.Client(), table)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// A mirror sends every request to the stand-in and to DynamoDB Local, and compares the answers.
+type mirror struct {
+	t     *testing.T
+	cloud *cloud.Cloud
+	calls map[string]int // by operation and outcome
+}
+
+func newMirror(t *testing.T) (*mirror, *dynamodb.Client) {
+	m := &mirror{t: t, cloud: cloud.New(table, time.Now), calls: map[string]int{}}
+	cfg := emulator.Config("https://dynamodb.eu-west-1.amazonaws.com")
+	cfg.HTTPClient = &http.Client{Transport: m}
+	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	return m, dynamodb.NewFromConfig(cfg)
+}
+
+func (m *mirror) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	operation := req.Header.Get("X-Amz-Target")
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	call, err := m.cloud.Read(req)
+	if err != nil {
+		return nil, err
+	}
+	got := call.Do()
+
+	real := req.Clone(req.Context())
+	if real.URL, err = url.Parse(db.Endpoint()); err != nil {
+		return nil, err
+	}
+	real.Host, real.Body = real.URL.Host, io.NopCloser(bytes.NewReader(body))
+	res, err := http.DefaultTransport.RoundTrip(real)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	want, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	a, b := outcome(got.Status, got.Body), outcome(res.StatusCode, want)
+	if !reflect.DeepEqual(a, b) {
+		m.t.Errorf("%s %s\nstand-in:       %s\nDynamoDB Local: %s", operation, body, sorted(a), sorted(b))
+	}
+	kind, _ := b["__type"].(string)
+	m.calls[strings.TrimPrefix(operation, "DynamoDB_20120810.")+" "+kind]++
+	return got.Response(req), nil
+}
+
+// outcome returns what of an answer must be alike: all but the words of errors.
+func outcome(status int, body []byte) map[string]any {
+	var out map[string]any
+	if err := json.Unmarshal(body, &out); err != nil {
+		return map[string]any{"not JSON": string(body)}
+	}
+	out["status"] = status
+	delete(out, "ConsumedCapacity")
+	delete(out, "message")
+	delete(out, "Message")
+	if kind, ok := out["__type"].(string); ok {
+		out["__type"] = kind[strings.LastIndexByte(kind, '#')+1:]
+	}
+	plainNumbers(out)
+	reasons, _ := out["CancellationReasons"].([]any)
+	for _, r := range reasons {
+		delete(r.(map[string]any), "Message")
+	}
+	return out
+}
+
+// plainNumbers takes needless zeros from numbers: inside of lists and maps DynamoDB Local leaves them.
+func plainNumbers(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		if n, ok := v["N"].(string); ok && strings.Contains(n, ".") {
+			v["N"] = strings.TrimSuffix(strings.TrimRight(n, "0"), ".")
+		}
+		for _, member := range v {
+			plainNumbers(member)
+		}
+	case []any:
+		for _, member := range v {
+			plainNumbers(member)
+		}
+	}
+}
+
+func sorted(outcome map[string]any) []byte {
+	text, _ := json.Marshal(outcome)
+	return text
+}
+
+// A random walk through everything that the store does: whatever it asks for, the stand-in answers as DynamoDB does.
+func TestStore(t *testing.T) {
+	is := is.New(t)
+	m, client := newMirror(t)
+	ctx := t.Context()
+	r := rand.New(rand.NewPCG(1, 2))
+	now := time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC)
+	s := store.New(client, table, func() time.Time { return now })
+	tenants := []string{"acme", "bloom"}
+	ids := map[string][]string{}
+	for range 12 {
+		for _, tenant := range tenants {
+			ids[tenant] = append(ids[tenant], order.NewID())
+		}
+	}
+	versions := map[string]order.Order{}
+	rate, err := order.ParseRate("0.15")
+	is.NoErr(err)
+	price, err := order.ParseMoney("100.10", "ZAR")
+	is.NoErr(err)
+	zero, err := order.ParseMoney("0", "ZAR")
+	is.NoErr(err)
+	for range 1500 {
+		now = now.Add(time.Duration(r.IntN(90)) * time.Second)
+		tenant := tenants[r.IntN(2)]
+		id := ids[tenant][r.IntN(12)]
+		c := order.Creation{
+			OrderID: id, TenantID: tenant, CustomerEmail: "c@example.com", CartID: "cart-1", CreatedBy: "c@example.com",
+			DateCreated: order.NewTimestamp(now), BillingAddress: order.BillingAddress{Street: "1 Long Street", City: "Cape Town", Country: "ZA"},
+		}
+		mail := store.Mail{TenantID: tenant, OrderID: id, Role: "customer", Claim: fmt.Sprint(r.IntN(3))}
+		switch r.IntN(14) {
+		case 0:
+			_, _, _ = s.Accept(ctx, c, nil)
+		case 1, 2:
+			c.OrderID = order.NewID()
+			_, _, _ = s.Accept(ctx, c, &store.IdempotencyKey{Key: fmt.Sprint(r.IntN(5)), BodyHash: fmt.Sprint(r.IntN(2))})
+		case 3:
+			c.DateCreated = order.Timestamp{}
+			_, _ = s.Complete(ctx, c)
+		case 4, 5:
+			c.OrderNumber = order.FormatNumber(2025, int64(r.IntN(9)))
+			o, err := order.New(c, order.Cart{ID: c.CartID, TenantID: tenant, Currency: "ZAR", Shipping: zero, Items: []order.CartItem{
+				{ID: "1", ProductID: "p", ProductName: "Rooibos", Quantity: 1 + r.IntN(9), UnitPrice: price, Discount: zero},
+			}}, rate)
+			is.NoErr(err)
+			if s.Create(ctx, o) == nil {
+				versions[tenant+id] = o
+			}
+		case 6, 7:
+			o := versions[tenant+id]
+			was := o.DateLastUpdated
+			if r.IntN(2) == 0 {
+				if o, err = s.Order(ctx, tenant, id); err != nil {
+					continue
+				}
+				was = o.DateLastUpdated
+			}
+			o.TenantID, o.ID = tenant, id
+			u := order.Update{Status: order.Statuses()[r.IntN(7)]}
+			if r.IntN(2) == 0 {
+				u.PaymentDetails = &order.PaymentDetails{Method: fmt.Sprint(r.IntN(3)), PaidAt: order.NewTimestamp(now)}
+			}
+			if changed, err := o.Apply(u, "u@example.com", now); changed && err == nil {
+				if stored, err := s.Update(ctx, o, was); err == nil {
+					versions[tenant+id] = stored
+				}
+			}
+		case 8:
+			_ = s.SetPDF(ctx, tenant, id, "s3://bucket/"+id)
+			_, _ = s.OrderByID(ctx, id)
+		case 9:
+			_ = s.ClaimMail(ctx, mail, now.Add(time.Duration(r.IntN(400))*time.Second))
+		case 10:
+			if r.IntN(3) == 0 {
+				_ = s.MailSent(ctx, mail, "ses-1")
+			} else {
+				_ = s.ReleaseMail(ctx, mail)
+			}
+		case 11:
+			_ = s.Fail(ctx, c, "a reason")
+			_, _ = s.Receipt(ctx, tenant, id)
+		case 12:
+			if r.IntN(3) == 0 {
+				_ = s.Withdraw(ctx, tenant, id)
+			} else {
+				_ = s.Remind(ctx, c)
+			}
+		case 13:
+			q := store.ListQuery{TenantID: tenant, Size: 1 + r.IntN(4), Sort: []store.Sort{store.ByID, store.OldestFirst, store.NewestFirst}[r.IntN(3)]}
+			if r.IntN(2) == 0 {
+				q.Status = order.Statuses()[r.IntN(4)]
+			}
+			if q.Sort != store.ByID && r.IntN(2) == 0 {
+				q.From = order.NewTimestamp(now.Add(-time.Hour))
+			}
+			if q.Sort != store.ByID && r.IntN(2) == 0 {
+				q.To = order.NewTimestamp(now.Add(-time.Minute))
+			}
+			for page := 0; page == 0 || q.StartAt != ""; page++ {
+				p, err := s.List(ctx, q)
+				is.NoErr(err)
+				q.StartAt = p.Next
+			}
+		}
+	}
+	t.Log(m.calls)
+	for _, outcome := range []string{
+		"GetItem ", "PutItem ", "PutItem ConditionalCheckFailedException", "UpdateItem ", "UpdateItem ConditionalCheckFailedException", "DeleteItem ",
+		"Query ", "TransactWriteItems ", "TransactWriteItems TransactionCanceledException",
+	} {
+		is.True(m.calls[outcome] > 0) // the walk met every outcome
+	}
+	scan, err := db.Client().Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(table)})
+	is.NoErr(err)
+	is.Equal(len(scan.Items), len(m.cloud.Table.Items())) // both tables hold the same number of items
+}
+
+// What the store does not do by itself, but what must not pass unnoticed if it did.
+func TestRequests(t *testing.T) {
+	m, client := newMirror(t)
+	ctx := t.Context()
+	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	number := func(s string) types.AttributeValue { return &types.AttributeValueMemberN{Value: s} }
+	key := func(sk string) map[string]types.AttributeValue {
+		return map[string]types.AttributeValue{"PK": text("TENANT#requests"), "SK": text(sk)}
+	}
+	update := func(sk, expression, condition string, names map[string]string, values map[string]types.AttributeValue) {
+		in := &dynamodb.UpdateItemInput{TableName: aws.String(table), Key: key(sk), UpdateExpression: &expression, ExpressionAttributeNames: names, ExpressionAttributeValues: values, ReturnValues: types.ReturnValueUpdatedNew}
+		if condition != "" {
+			in.ConditionExpression = &condition
+		}
+		_, _ = client.UpdateItem(ctx, in)
+	}
+	one := map[string]types.AttributeValue{":n": number("1")}
+	update("a", "ADD #v :n", "", map[string]string{"#v": "value"}, one)
+	update("a", "ADD #v :n", "", map[string]string{"#v": "value"}, map[string]types.AttributeValue{":n": number("2.50")})
+	update("a", "ADD n :n", "", nil, map[string]types.AttributeValue{":n": number("-100.00")})
+	update("a", "SET n = if_not_exists(n, :n), m = if_not_exists(m, :n)", "", nil, one)
+	update("a", "SET n = :n", "n < :n", nil, one)
+	update("a", "SET n = :n", "n > :n", nil, one)
+	update("a", "SET n = :n", "attribute_exists(n) AND NOT (n = :n OR gone = :n)", nil, one)
+	update("a", "SET n = :n", "n <> :n OR gone <> :n", nil, one)
+	update("a", "SET n = :n", "begins_with(SK, :a)", nil, map[string]types.AttributeValue{":n": number("1"), ":a": text("a")})
+	update("a", "SET n = :n REMOVE m, gone ADD o :n", "", nil, one)
+	update("a", "SET n = :n, n = :n", "", nil, one)                                                           // twice
+	update("a", "SET PK = :n", "", nil, one)                                                                  // a key
+	update("a", "SET n = gone", "", nil, nil)                                                                 // from nothing
+	update("a", "SET value = :n", "", nil, one)                                                               // a reserved word
+	update("a", "SET n = :m", "", nil, one)                                                                   // an unknown value
+	update("a", "SET #m = :n", "", nil, one)                                                                  // an unknown name
+	update("a", "SET n = :n", "", map[string]string{"#v": "value"}, one)                                      // an unused name
+	update("a", "SET n = :n", "", nil, map[string]types.AttributeValue{":n": number("1"), ":m": number("1")}) // an unused value
+	update("a", "SET n = :n", "n = ", nil, one)                                                               // half a condition
+	update("a", "ADD s :n", "", nil, map[string]types.AttributeValue{":n": text("x")})                        // a text
+
+	put := func(sk, condition string, returns types.ReturnValue) {
+		item := key(sk)
+		item["n"], item["status"] = number("250.00"), text("x")
+		in := &dynamodb.PutItemInput{TableName: aws.String(table), Item: item, ReturnValues: returns}
+		if condition != "" {
+			in.ConditionExpression = &condition
+		}
+		_, _ = client.PutItem(ctx, in)
+	}
+	put("b", "", types.ReturnValueNone)
+	put("b", "attribute_not_exists(PK)", types.ReturnValueNone)
+	put("b", "attribute_exists(PK)", types.ReturnValueAllOld)
+
+	token := "token-1"
+	transact := func(token string, items ...types.TransactWriteItem) {
+		_, _ = client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: &token})
+	}
+	add := func(sk string) types.TransactWriteItem {
+		return types.TransactWriteItem{Update: &types.Update{
+			TableName: aws.String(table), Key: key(sk), UpdateExpression: aws.String("ADD n :n"), ExpressionAttributeValues: one,
+		}}
+	}
+	absent := func(sk string) types.TransactWriteItem {
+		return types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
+			TableName: aws.String(table), Key: key(sk), ConditionExpression: aws.String("attribute_not_exists(PK)"),
+		}}
+	}
+	transact(token, add("c"), absent("d"))
+	transact(token, add("c"), absent("d")) // the same again has no effect
+	// Another transaction under the same token is refused by DynamoDB, but not by DynamoDB Local.
+	transact("token-2", add("c"), absent("b")) // a condition fails, and nothing happens
+	transact("token-3", add("c"), add("c"))    // one item twice
+	for _, sk := range []string{"a", "b", "c", "d"} {
+		_, _ = client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String(table), Key: key(sk)})
+	}
+	_, _ = client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: aws.String(table), Key: key("a"), ReturnValues: types.ReturnValueAllOld})
+	_, _ = client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String(table), Key: map[string]types.AttributeValue{"PK": text("x")}})
+	_, _ = client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("another"), Key: key("a")})
+	t.Log(m.calls)
+}
