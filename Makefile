@@ -142,7 +142,7 @@ preview: pdf-tools ## render sample orders into out/preview: PDF, PNG, HTML and 
 
 .PHONY: chaos
 chaos: ## put orders through the service under faults, and check every promise (ORDERS=5000 SEED= RUNS=1 FAULTY=0.2 DEADLY=0.005 WATCH=)
-	@go test -count=1 -timeout 60m -v -run '^TestRun$$' ./local/chaos -args -orders=$(or $(ORDERS),5000) -seed=$(or $(SEED),0) \
+	@GOGC=400 go test -count=1 -timeout 60m -v -run '^TestRun$$' ./local/chaos -args -orders=$(or $(ORDERS),5000) -seed=$(or $(SEED),0) \
 		-runs=$(or $(RUNS),1) -faulty=$(or $(FAULTY),0.2) -deadly=$(or $(DEADLY),0.005) -watch='$(WATCH)'
 
 FUZZTIME ?= 30s

@@ -208,7 +208,8 @@ var (
 // meets the receipt that the lost one wrote.
 //
 // Optimistic transactions starve where many orders of one tenant arrive at once. After some lost races the number is
-// therefore taken by itself, without contention; then a failure between the two leaves a gap.
+// therefore taken by itself, without contention; then a failure between the two leaves a gap, and so does a key that its twin,
+// a repetition of the request at the same moment, took first.
 func (s *Store) allocate(ctx context.Context, c order.Creation, write func(tx *dynamo.WriteTx, number string)) error {
 	const races = 4
 	tenantID, year := c.TenantID, c.DateCreated.Time().Year()

@@ -57,7 +57,7 @@ func (w *world) request(client, role, tenant string, change func(*events.APIGate
 				}
 				c.status, c.header, c.data, c.code = res.StatusCode, res.Headers, body.Data, body.Code
 			}
-			inv.status = c.status
+			inv.status, inv.replayed = c.status, c.header["Idempotent-Replayed"] != ""
 			w.count(fmt.Sprintf("%s %d", role, c.status))
 			w.trace(fmt.Sprintf("%s answers %d", inv.name, c.status))
 			done <- c

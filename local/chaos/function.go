@@ -72,6 +72,7 @@ type invocation struct {
 	finish   func(result)
 
 	status   int  // what an API role answered, 0 for nothing
+	replayed bool // what it answered was another acceptance's
 	failures int  // what a consumer reported
 	noted    bool // a write to the mail ledger was tried after a mail was sent
 }

@@ -358,6 +358,10 @@ func (w *world) checkNumbers(orders map[string]cloud.Item) {
 			continue
 		}
 		w.count("gaps in numbers")
+		if inv.replayed {
+			w.count("  gaps: its twin with the same key was quicker")
+			continue
+		}
 		if inv.status == http.StatusAccepted || inv.role == "order_creator_record" && inv.failures == 0 {
 			w.broken("%s is missing, although %s did not fail", number, inv.name)
 		}
