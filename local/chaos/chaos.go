@@ -89,11 +89,10 @@ type world struct {
 	rng    *rand.Rand // decides in the scheduler only
 	calm   bool       // faults have ended
 
-	mu      sync.Mutex
-	steps   []*step
-	calls   map[string]int // how often a call was made, by name
-	clients int            // still at work
-	serial  int            // of invocations
+	mu     sync.Mutex
+	steps  []*step
+	calls  map[string]int // how often a call was made, by name
+	serial int            // of invocations
 
 	functions map[string]*function
 	sources   []*source

@@ -74,7 +74,6 @@ type invocation struct {
 	status   int  // what an API role answered, 0 for nothing
 	replayed bool // what it answered was another acceptance's
 	failures int  // what a consumer reported
-	noted    bool // a write to the mail ledger was tried after a mail was sent
 }
 
 // A result is what came of an invocation. A payload of nil means that there was none.

@@ -211,7 +211,7 @@ func (e *emulation) invoke(ctx context.Context, out io.Writer, role string, env 
 	answer, took, err := post(running, front, event, exited)
 	end()
 	if err == nil {
-		_ = <-exited // ended by our own signal
+		<-exited //nolint:errcheck // Ended by our own signal.
 	}
 	_, _ = fmt.Fprintf(out, "--- %s\n%s", role, log.String())
 	if err != nil {

@@ -84,7 +84,7 @@ func (m *mirror) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close()
+	defer res.Body.Close() //nolint:errcheck // Read only.
 	want, err := io.ReadAll(res.Body)
 	if err != nil {
 		return nil, err

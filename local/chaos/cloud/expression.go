@@ -189,7 +189,7 @@ func (e *expression) comparison(item Item) (bool, error) {
 	case "=":
 		return hasA && hasB && equal(a, b), nil
 	case "<>":
-		return !(hasA && hasB && equal(a, b)), nil
+		return !hasA || !hasB || !equal(a, b), nil
 	}
 	order, ok := compare(a, b)
 	ok = ok && hasA && hasB
