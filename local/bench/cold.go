@@ -85,7 +85,7 @@ func (s *coldStart) measure(program string, env []string, event []byte) error {
 	if p, err = start(program, env); err != nil {
 		return err
 	}
-	took, _, err := p.invoke(event)
+	took, err := p.invoke(event)
 	u, stopErr := p.stop()
 	if err = cmp.Or(err, stopErr); err != nil {
 		return err

@@ -95,22 +95,28 @@ func (p *process) polled() (time.Time, error) {
 	}
 }
 
-// invoke hands an event to the process and waits for its answer, and then until it is idle again. It returns the time from the
+// invoke hands an event to the process, waits for an answer that is a success, and then until it is idle again. It returns the time from the
 // event to the answer.
-func (p *process) invoke(event []byte) (time.Duration, []byte, error) {
+func (p *process) invoke(event []byte) (time.Duration, error) {
 	begin := time.Now()
 	p.events <- event
 	select {
 	case r := <-p.answers:
 		if _, err := p.polled(); err != nil {
-			return 0, nil, err
+			return 0, err
 		}
-		return r.at.Sub(begin), r.body, r.err
+		if r.err == nil {
+			r.err = good(r.body)
+		}
+		if r.err != nil {
+			return 0, fmt.Errorf("%w\n%s", r.err, p.stdout.Bytes())
+		}
+		return r.at.Sub(begin), nil
 	case err := <-p.ended:
 		p.ended <- err
-		return 0, nil, fmt.Errorf("%s ended: %w\n%s", p.cmd.Path, err, p.stdout.Bytes())
+		return 0, fmt.Errorf("%s ended: %w\n%s", p.cmd.Path, err, p.stdout.Bytes())
 	case <-time.After(answerTimeout):
-		return 0, nil, fmt.Errorf("%s does not answer", p.cmd.Path)
+		return 0, fmt.Errorf("%s does not answer", p.cmd.Path)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/md5" //nolint:gosec // as SQS does
 	"encoding/json"
 	"fmt"
 	"io"
@@ -88,7 +89,9 @@ func (s *standIn) target(operation string, body []byte) []byte {
 			return fmt.Appendf(nil, `{"Attributes": %s}`, s.order)
 		}
 	case "SendMessage":
-		return []byte(`{"MessageId": "5fea7756-0ea4-451a-a703-a558b933e274", "MD5OfMessageBody": ""}`)
+		var sent struct{ MessageBody string }
+		_ = json.Unmarshal(body, &sent)
+		return fmt.Appendf(nil, `{"MessageId": "5fea7756-0ea4-451a-a703-a558b933e274", "MD5OfMessageBody": "%x"}`, md5.Sum([]byte(sent.MessageBody))) //nolint:gosec // as SQS does
 	}
 	return []byte(`{}`)
 }
