@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/bbws/order-lambda/deploy"
+	"github.com/bbws/order-lambda/local/bench/standin"
 	"github.com/bbws/order-lambda/local/emulator"
 )
 
@@ -133,21 +134,13 @@ func (b *bench) printf(format string, args ...any) { _, _ = fmt.Fprintf(b.out, f
 
 // serve starts the stand-in of a role and returns the environment in which the role and its floor use it.
 func (b *bench) serve(role string, delay time.Duration) (env []string, stop func(), err error) {
-	order, err := orderFor(role, b.golden)
+	s, err := standin.New(role, b.golden)
 	if err != nil {
 		return nil, nil, err
 	}
-	server := httptest.NewServer(&standIn{order: order, role: role, delay: delay})
-	queue := "https://sqs.eu-west-1.amazonaws.com/000000000000/queue"
-	return []string{
-		"ROLE=" + role, "ENVIRONMENT=dev", "AWS_REGION=eu-west-1", "DYNAMODB_TABLE_NAME=orders", "SQS_QUEUE_URL=" + queue,
-		"ORDER_EVENTS_TOPIC_ARN=arn:aws:sns:eu-west-1:000000000000:events", "CART_LAMBDA_API_URL=" + server.URL + "/carts",
-		"S3_ORDERS_BUCKET=orders", "S3_EMAIL_TEMPLATES_BUCKET=templates", "SES_FROM_ADDRESS=orders@example.com",
-		"INTERNAL_NOTIFICATION_EMAIL=team@example.com",
-		"AWS_ENDPOINT_URL=" + server.URL, "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench", "AWS_SESSION_TOKEN=bench",
-		"AWS_RESPONSE_CHECKSUM_VALIDATION=when_required",
-		fmt.Sprint("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=", b.config[role].Memory),
-	}, server.Close, nil
+	s.Delay = delay
+	server := httptest.NewServer(s)
+	return append(standin.Environ(role, server.URL), fmt.Sprint("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=", b.config[role].Memory)), server.Close, nil
 }
 
 // event returns the event of a role's tests.

@@ -17,7 +17,7 @@ type warmed struct {
 
 // warmInvocations measures warm invocations of every role against its floor: the same calls straight with the SDK.
 func (b *bench) warmInvocations(ctx context.Context) error {
-	b.printf("\n### Warm invocation\n\n| role | time | floor | × floor | CPU | floor | × floor | peak memory | floor |\n|---|---|---|---|---|---|---|---|---|\n")
+	b.printf("\n### Warm invocation\n\n| role | time | floor | × floor | CPU | floor | × floor | allocations | floor | peak memory | floor |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, role := range b.roles {
 		b.say("warm invocations: %s", role)
 		event, err := b.event(role)
@@ -39,9 +39,13 @@ func (b *bench) warmInvocations(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		objects, objectsFloor, err := b.allocations(ctx, role, event)
+		if err != nil {
+			return err
+		}
 		took, cpu, tookFloor, cpuFloor := median(own.took), median(own.cpu), median(floor.took), median(floor.cpu)
-		b.printf("| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", role, milliseconds(took), milliseconds(tookFloor), ratio(took, tookFloor),
-			milliseconds(cpu), milliseconds(cpuFloor), ratio(cpu, cpuFloor), megabytes(median(own.peak)), megabytes(median(floor.peak)))
+		b.printf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", role, milliseconds(took), milliseconds(tookFloor), ratio(took, tookFloor),
+			milliseconds(cpu), milliseconds(cpuFloor), ratio(cpu, cpuFloor), objects, objectsFloor, megabytes(median(own.peak)), megabytes(median(floor.peak)))
 	}
 	return nil
 }

@@ -1,4 +1,6 @@
-package main
+// Package standin answers in place of AWS and of the Cart API, with as little work as can be: for measurements of what calls
+// them.
+package standin
 
 import (
 	"bytes"
@@ -8,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"time"
 
@@ -15,17 +18,68 @@ import (
 	"github.com/bbws/order-lambda/notify/templates"
 )
 
-// A standIn answers the AWS services' and the Cart API's requests of one role with what it needs to get on, always the
+// A Server answers the AWS services' and the Cart API's requests of one role with what it needs to get on, always the
 // same. It decides by as little of a request as it can, so that it takes little of the machine.
-type standIn struct {
-	order []byte        // the recorded order, as DynamoDB JSON
-	role  string        // whose requests
-	delay time.Duration // before each answer: what a network would add
+type Server struct {
+	Delay time.Duration // before each answer: what a network would add
+
+	order []byte // the recorded order, as DynamoDB JSON
+	role  string // whose requests
 }
 
-func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// New returns the stand-in for a role. The golden item is that of the store's tests: store/testdata/order.json.
+func New(role string, golden []byte) (*Server, error) {
+	var item map[string]any
+	if err := json.Unmarshal(golden, &item); err != nil {
+		return nil, fmt.Errorf("read the golden item: %w", err)
+	}
+	switch role {
+	case "order_pdf_creator":
+		delete(item, "pdfUrl") // else there is nothing to do
+	case "update_order":
+		item["status"] = map[string]string{"S": "pending"}
+		delete(item, "paymentDetails")
+	}
+	order, err := json.Marshal(item)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{order: order, role: role}, nil
+}
+
+// Environ returns the variables with which a role uses the stand-in at a URL.
+func Environ(role, url string) []string {
+	return []string{
+		"ROLE=" + role, "ENVIRONMENT=dev", "AWS_REGION=eu-west-1", "DYNAMODB_TABLE_NAME=orders",
+		"SQS_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/000000000000/queue",
+		"ORDER_EVENTS_TOPIC_ARN=arn:aws:sns:eu-west-1:000000000000:events", "CART_LAMBDA_API_URL=" + url + "/carts",
+		"S3_ORDERS_BUCKET=orders", "S3_EMAIL_TEMPLATES_BUCKET=templates", "SES_FROM_ADDRESS=orders@example.com",
+		"INTERNAL_NOTIFICATION_EMAIL=team@example.com",
+		"AWS_ENDPOINT_URL=" + url, "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench", "AWS_SESSION_TOKEN=bench",
+		"AWS_RESPONSE_CHECKSUM_VALIDATION=when_required",
+	}
+}
+
+// A Transport hands requests to a stand-in without a network between.
+type Transport struct{ Server *Server }
+
+// RoundTrip implements http.RoundTripper.
+func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	w := httptest.NewRecorder()
+	t.Server.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// Do makes it the HTTP client of the AWS SDK.
+func (t Transport) Do(r *http.Request) (*http.Response, error) { return t.RoundTrip(r) }
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	time.Sleep(s.delay)
+	time.Sleep(s.Delay)
 	h := w.Header()
 	h.Set("X-Amzn-Requestid", "00000000-0000-4000-8000-000000000000")
 	_, target, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
@@ -56,7 +110,7 @@ func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // object answers with one of the objects that ship with the service.
-func (s *standIn) object(w http.ResponseWriter, path string) {
+func (s *Server) object(w http.ResponseWriter, path string) {
 	_, key, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/") // after the bucket
 	for _, files := range []fs.FS{templates.FS, branding.Files} {
 		if content, err := fs.ReadFile(files, strings.TrimPrefix(key, "branding/")); err == nil {
@@ -70,7 +124,7 @@ func (s *standIn) object(w http.ResponseWriter, path string) {
 }
 
 // target answers the services that name their operation in a header.
-func (s *standIn) target(operation string, body []byte) []byte {
+func (s *Server) target(operation string, body []byte) []byte {
 	switch operation {
 	case "GetItem":
 		switch {
@@ -94,20 +148,4 @@ func (s *standIn) target(operation string, body []byte) []byte {
 		return fmt.Appendf(nil, `{"MessageId": "5fea7756-0ea4-451a-a703-a558b933e274", "MD5OfMessageBody": "%x"}`, md5.Sum([]byte(sent.MessageBody))) //nolint:gosec // as SQS does
 	}
 	return []byte(`{}`)
-}
-
-// orderFor returns the stored order that a role should meet, made of the golden item of the store's tests.
-func orderFor(role string, golden []byte) ([]byte, error) {
-	var item map[string]any
-	if err := json.Unmarshal(golden, &item); err != nil {
-		return nil, err
-	}
-	switch role {
-	case "order_pdf_creator":
-		delete(item, "pdfUrl") // else there is nothing to do
-	case "update_order":
-		item["status"] = map[string]string{"S": "pending"}
-		delete(item, "paymentDetails")
-	}
-	return json.Marshal(item)
 }
