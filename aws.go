@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -61,26 +63,47 @@ func loadAWS(getenv func(string) string) (aws.Config, error) {
 	return cfg, errors.Join(errs[:]...)
 }
 
-// newClient returns the HTTP client of all AWS clients. A try must be through, its answer read included, within the timeout.
-// A bundle, if there is one, takes the place of the system's certificates.
-func newClient(bundle string, timeout time.Duration) (*awshttp.BuildableClient, error) {
-	client := awshttp.NewBuildableClient().
+// A client is the HTTP client of all AWS clients.
+type client struct{ *awshttp.BuildableClient }
+
+// Do sends a request. It gives net/http the body in a form that it knows to be in memory, so that head and body leave in one
+// write and a connection that went stale while the function was frozen is replaced unseen.
+//
+// The SDK's own form has a flaw besides: net/http asks it for more after the last byte, and if the answer has come by then,
+// it says EOF in a way that counts as a failed write. That closes the connection, under the answer if it is not yet
+// read, which the SDK then retries after a second or so. The slower the processor, the more often.
+func (c client) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.ContentLength > 0 {
+		body := make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(r.Body, body); err != nil {
+			return nil, fmt.Errorf("read the request's body: %w", err)
+		}
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		r.Body, _ = r.GetBody()
+	}
+	return c.BuildableClient.Do(r)
+}
+
+// newClient returns the client. A try must be through, its answer read included, within the timeout. A bundle, if there is
+// one, takes the place of the system's certificates.
+func newClient(bundle string, timeout time.Duration) (client, error) {
+	c := awshttp.NewBuildableClient().
 		WithTimeout(timeout).
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout })
 	if bundle == "" {
-		return client, nil
+		return client{c}, nil
 	}
 	pem, err := os.ReadFile(bundle) //nolint:gosec // The operator names the file.
 	if err != nil {
-		return nil, fmt.Errorf("AWS_CA_BUNDLE: %w", err)
+		return client{}, fmt.Errorf("AWS_CA_BUNDLE: %w", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("AWS_CA_BUNDLE: no certificate in " + bundle)
+		return client{}, errors.New("AWS_CA_BUNDLE: no certificate in " + bundle)
 	}
-	return client.WithTransportOptions(func(t *http.Transport) {
+	return client{c.WithTransportOptions(func(t *http.Transport) {
 		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
-	}), nil
+	})}, nil
 }
 
 // An environment answers what the SDK's service clients ask the sources of their configuration for, as config.EnvConfig
