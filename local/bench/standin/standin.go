@@ -7,10 +7,12 @@ import (
 	"crypto/md5" //nolint:gosec // as SQS does
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,7 +87,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, target, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	if target != "" {
 		h.Set("Content-Type", "application/x-amz-json-1.0")
-		_, _ = w.Write(s.target(target, body))
+		answer := s.target(target, body)
+		h.Set("Content-Length", strconv.Itoa(len(answer)))
+		h.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(answer)), 10)) // as DynamoDB does
+		_, _ = w.Write(answer)
 		return
 	}
 	switch path := r.URL.Path; {
