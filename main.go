@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/smithy-go/logging"
 	"github.com/rs/zerolog"
 
 	"github.com/bbws/order-lambda/roles"
@@ -60,7 +59,6 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer) (err
 	if err != nil {
 		return fmt.Errorf("load AWS configuration: %w", err)
 	}
-	cfg.Logger = others
 	handler := roles.Build(settings, roles.Deps{
 		AWS:       cfg,
 		Transport: http.DefaultTransport,
@@ -78,13 +76,4 @@ type libraryLog struct{ zerolog.Logger }
 func (l libraryLog) Write(p []byte) (int, error) {
 	l.Error().Msg(strings.TrimSpace(string(p)))
 	return len(p), nil
-}
-
-// Logf takes a line of the AWS SDK.
-func (l libraryLog) Logf(class logging.Classification, format string, v ...any) {
-	event := l.Debug()
-	if class == logging.Warn {
-		event = l.Warn()
-	}
-	event.Msgf(format, v...)
 }
