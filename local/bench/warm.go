@@ -97,7 +97,7 @@ func good(answer []byte) error {
 }
 
 // batches measures a batch of ten messages against one, where every call to AWS takes a while.
-func (b *bench) batches(ctx context.Context) error {
+func (b *bench) batches(context.Context) error {
 	const delay = 5 * time.Millisecond
 	b.printf("\n### Batch of ten, AWS answering after %s\n\n| role | one message | ten | × one |\n|---|---|---|---|\n", delay)
 	for _, role := range b.roles {
