@@ -73,8 +73,10 @@ func Configure(getenv func(string) string) (Settings, error) {
 		}
 		s.values[setting.Name] = v
 	}
-	// Lambda sets it; it is no setting of the operator's.
-	s.values[functionVersion] = getenv(functionVersion)
+	// Lambda sets them; they are no settings of the operator's.
+	for _, name := range []string{functionVersion, xrayDaemon} {
+		s.values[name] = getenv(name)
+	}
 	if len(problems) > 0 {
 		return Settings{}, fmt.Errorf("role %s: %s", name, strings.Join(problems, "; "))
 	}

@@ -212,8 +212,11 @@ func forMessage(ctx context.Context, m message) context.Context {
 		log = s.untraced
 	}
 	log = traced(log, header).With().Str("messageId", m.id).Int("receives", m.receives).Logger()
-	return log.WithContext(ctx)
+	return context.WithValue(log.WithContext(ctx), messageKey{}, m)
 }
+
+// messageKey is where the context of a message has the message.
+type messageKey struct{}
 
 // count adds one to a metric of the invocation.
 func count(ctx context.Context, name metric) { measure(ctx, name, 1) }

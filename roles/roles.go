@@ -50,6 +50,9 @@ type Deps struct {
 func Build(s Settings, d Deps) lambda.Handler {
 	log := NewLogger(d.Stdout, d.Now, s.get("LOG_LEVEL")).With().Str("role", s.Role()).Str("functionVersion", s.get(functionVersion)).Logger()
 	d.AWS.Logger = sdkLogger(log)
+	if s.get("ENABLE_XRAY") == "true" {
+		d = trace(s, d)
+	}
 	return observe(s, d.Now, log, s.role.build(s, d))
 }
 

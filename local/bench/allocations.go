@@ -30,7 +30,7 @@ func (b *bench) allocations(ctx context.Context, role string, event []byte) (own
 	if err != nil {
 		return allocated{}, allocated{}, err
 	}
-	transport := standin.Transport{Server: server}
+	transport := standin.Transport{Handler: server}
 	const url = "http://127.0.0.1:1"
 	env := map[string]string{}
 	for _, kv := range standin.Environ(role, url) {

@@ -97,7 +97,7 @@ func good(answer []byte) error {
 }
 
 // batches measures a batch of ten messages against one, where every call to AWS takes a while.
-func (b *bench) batches(context.Context) error {
+func (b *bench) batches(ctx context.Context) error {
 	const delay = 5 * time.Millisecond
 	b.printf("\n### Batch of ten, AWS answering after %s\n\n| role | one message | ten | × one |\n|---|---|---|---|\n", delay)
 	for _, role := range b.roles {
@@ -125,7 +125,8 @@ func (b *bench) batches(context.Context) error {
 		var took [2][]time.Duration
 		for k := range 2 * (b.rounds + 1) {
 			var t time.Duration
-			if t, err = p.invoke([][]byte{one, ten}[k%2]); err != nil {
+			t, err = p.invoke([][]byte{one, ten}[k%2])
+			if err = cmp.Or(ctx.Err(), err); err != nil {
 				break
 			}
 			if k > 1 {

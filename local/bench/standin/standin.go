@@ -54,7 +54,7 @@ func Environ(role, url string) []string {
 	return []string{
 		"ROLE=" + role, "ENVIRONMENT=dev", "AWS_REGION=eu-west-1", "DYNAMODB_TABLE_NAME=orders",
 		"SQS_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/000000000000/queue",
-		"ORDER_EVENTS_TOPIC_ARN=arn:aws:sns:eu-west-1:000000000000:events", "CART_LAMBDA_API_URL=" + url + "/carts",
+		"ORDER_EVENTS_TOPIC_ARN=arn:aws:sns:eu-west-1:000000000000:events", "CART_LAMBDA_API_URL=" + url + "/v1.0/cart",
 		"S3_ORDERS_BUCKET=orders", "S3_EMAIL_TEMPLATES_BUCKET=templates", "SES_FROM_ADDRESS=orders@example.com",
 		"INTERNAL_NOTIFICATION_EMAIL=team@example.com",
 		"AWS_ENDPOINT_URL=" + url, "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench", "AWS_SESSION_TOKEN=bench",
@@ -62,28 +62,36 @@ func Environ(role, url string) []string {
 	}
 }
 
-// A Transport hands requests to a stand-in without a network between.
-type Transport struct{ Server *Server }
+// A Transport hands requests to a handler without a network between. A handler that panics breaks the connection.
+type Transport struct{ Handler http.Handler }
 
 // RoundTrip implements http.RoundTripper.
-func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t Transport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			resp, err = nil, fmt.Errorf("connection lost: %v", p)
+		}
+	}()
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
 	w := httptest.NewRecorder()
-	t.Server.ServeHTTP(w, r)
+	t.Handler.ServeHTTP(w, r)
 	return w.Result(), nil
 }
 
 // Do makes it the HTTP client of the AWS SDK.
 func (t Transport) Do(r *http.Request) (*http.Response, error) { return t.RoundTrip(r) }
 
+const requestID = "00000000-0000-4000-8000-000000000000"
+
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	time.Sleep(s.Delay)
 	h := w.Header()
-	h.Set("X-Amzn-Requestid", "00000000-0000-4000-8000-000000000000")
+	h.Set("X-Amzn-Requestid", requestID)
+	h.Set("X-Amz-Request-Id", requestID) // where S3 has it
 	_, target, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	if target != "" {
 		h.Set("Content-Type", "application/x-amz-json-1.0")
@@ -94,11 +102,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch path := r.URL.Path; {
-	case strings.HasPrefix(path, "/carts/"):
+	case strings.Contains(path, "/cart/"):
 		_, _ = fmt.Fprintf(w, `{"success": true, "data": {"cartId": %q, "tenantId": %q, "currency": "ZAR", "items": [
 			{"id": "1", "productId": "p-1", "productName": "Rooibos", "quantity": 2, "unitPrice": 100.10, "discount": 0.20},
 			{"id": "2", "productId": "p-2", "productName": "Honeybush", "quantity": 1, "unitPrice": 89.90}], "shipping": 50.00}}`,
-			strings.TrimPrefix(path, "/carts/"), r.Header.Get("X-Tenant-Id"))
+			path[strings.LastIndexByte(path, '/')+1:], r.Header.Get("X-Tenant-Id"))
 	case strings.HasPrefix(path, "/v2/email/"):
 		_, _ = io.WriteString(w, `{"MessageId": "0100019a-00000000"}`)
 	case r.Method == http.MethodPut:
