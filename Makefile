@@ -159,3 +159,7 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 .PHONY: bench
 bench: ## measure cold starts, warm invocations, batches, invoices and the binary, each against its floor (tables in Markdown)
 	@CGO_ENABLED=0 go run ./local/bench $(if $(ONLY),-only $(ONLY)) $(if $(ROUNDS),-rounds $(ROUNDS))
+
+.PHONY: load
+load: setup ## drive the local stack at rising rates, then with a larger table (RATES=20,40,80,160 FOR=10s GROW=100,10000)
+	@CGO_ENABLED=0 go run ./local/load $(if $(RATES),-rates $(RATES)) $(if $(FOR),-for $(FOR)) $(if $(GROW),-grow $(GROW))
