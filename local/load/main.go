@@ -145,6 +145,7 @@ func (l *load) step(ctx context.Context, rate int, d time.Duration) error {
 	took := time.Since(begin)
 	fmt.Fprintln(os.Stderr)
 	mails, missing := l.mails(ctx)
+	inside := l.inside(begin)
 	after, all := processorTimes(), time.Since(begin)
 
 	_, _ = fmt.Fprintf(l.out, "\n### %d requests a second for %s\n\n| route | requests | p50 | p95 | p99 | slowest |\n|---|---|---|---|---|---|\n", rate, d)
@@ -152,6 +153,9 @@ func (l *load) step(ctx context.Context, rate int, d time.Duration) error {
 	for _, route := range slices.Sorted(maps.Keys(l.took)) {
 		l.row(route, l.took[route])
 		done += len(l.took[route])
+	}
+	for _, name := range slices.Sorted(maps.Keys(inside)) {
+		l.row(name+" itself", inside[name])
 	}
 	l.row("POST → customer's mail", mails)
 	_, _ = fmt.Fprintf(l.out, "\n%.1f requests a second answered, %.1f orders a second, %d errors %v, %d not sent for want of room, %d mails missing. "+
@@ -270,6 +274,25 @@ func (l *load) mails(ctx context.Context) (took []time.Duration, missing int) {
 	}
 	fmt.Fprintln(os.Stderr)
 	return took, len(waiting)
+}
+
+// inside returns the time that the API roles say they took since a moment. The rest of a request's time is waiting for a free
+// process, and the way.
+func (l *load) inside(since time.Time) map[string][]time.Duration {
+	took := map[string][]time.Duration{}
+	for _, role := range []string{"create_order", "get_order", "list_orders", "update_order"} {
+		for _, line := range l.stack.Log(role) {
+			var e struct {
+				Message    string
+				Time       time.Time
+				DurationMs float64
+			}
+			if json.Unmarshal([]byte(line), &e) == nil && e.Message == "request answered" && e.Time.After(since) {
+				took[role] = append(took[role], time.Duration(e.DurationMs*float64(time.Millisecond)))
+			}
+		}
+	}
+	return took
 }
 
 func sum(counts map[string]int) (n int) {
