@@ -237,11 +237,11 @@ func (h *house) put(who identity, id, body string) reply {
 	})
 }
 
-// of returns everything that the table has of a tenant, as one text.
-func (h *house) of(tenant string) string {
+// ofOwner returns everything that the table has of a tenant, as one text.
+func (h *house) ofOwner() string {
 	var b strings.Builder
 	for _, item := range h.cloud.Table.Items() {
-		if item.Text("PK") == "TENANT#"+tenant {
+		if item.Text("PK") == "TENANT#"+owner {
 			text, _ := json.Marshal(item)
 			b.Write(append(text, '\n'))
 		}
@@ -299,11 +299,11 @@ func TestIdentities(t *testing.T) {
 		for i, route := range routes {
 			t.Run(route.name+" as "+row.name, func(t *testing.T) {
 				is := is.New(t)
-				before := h.of(owner)
+				before := h.ofOwner()
 				r := route.call(row.identity)
 				is.Equal(r.status, row.want[i])
 				if row.claims["custom:tenantId"] != owner {
-					is.Equal(h.of(owner), before) // nothing of another tenant is written
+					is.Equal(h.ofOwner(), before) // nothing of another tenant is written
 				}
 				if r.status >= 400 {
 					for _, secret := range []string{"buyer@", "Private", street, "ORD-", recorded, accepted} {
@@ -337,7 +337,7 @@ func TestIdentities(t *testing.T) {
 				q.Send(fmt.Sprintf(`{"orderId":%q,"tenantId":%q}`, other, owner), "")
 			}
 		}
-		before := h.of(owner)
+		before := h.ofOwner()
 		for role, q := range h.queues { // Without the orders of POST above.
 			if role == "order_creator_record" {
 				for _, m := range q.Receive(10000, func(cloud.Message) bool { return true }) {
@@ -348,7 +348,7 @@ func TestIdentities(t *testing.T) {
 		h.drain()
 		is.Equal(len(h.cloud.Mails()), mails)
 		is.Equal(h.cloud.Objects(), objects)
-		is.Equal(h.of(owner), before)
+		is.Equal(h.ofOwner(), before)
 	})
 }
 
@@ -364,7 +364,7 @@ func TestKeysAndPathsHold(t *testing.T) {
 	h := newHouse(t)
 	id := h.order(as(owner))
 	h.drain()
-	before, recorded := h.of(owner), h.cloud.Table.Item("TENANT#"+owner, "ORDER#"+id)
+	before, recorded := h.ofOwner(), h.cloud.Table.Item("TENANT#"+owner, "ORDER#"+id)
 	for _, text := range hostile() {
 		t.Run(strconv.Quote(text[:min(len(text), 20)]), func(t *testing.T) {
 			is := is.New(t)
@@ -380,7 +380,7 @@ func TestKeysAndPathsHold(t *testing.T) {
 			}
 			is.Equal(h.list(as(owner), owner+"/"+text, "").status, http.StatusForbidden)
 			is.Equal(h.list(as(owner, "cognito:groups", "admin"), text, "").status, http.StatusForbidden)
-			is.Equal(h.of(owner), before) // nothing is written
+			is.Equal(h.ofOwner(), before) // nothing is written
 		})
 	}
 
