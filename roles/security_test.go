@@ -237,7 +237,7 @@ func (h *house) put(who identity, id, body string) reply {
 	})
 }
 
-// ofOwner returns everything that the table has of a tenant, as one text.
+// ofOwner returns everything that the table has of the owner, as one text.
 func (h *house) ofOwner() string {
 	var b strings.Builder
 	for _, item := range h.cloud.Table.Items() {
