@@ -84,7 +84,7 @@ func (c *Cloud) readDynamoDB(operation string, body []byte) (*Call, error) {
 				call.Target += k.Text("PK") + "|" + k.Text("SK") + " "
 			}
 		}
-		call.do = func() Answer { return t.transact(in, string(body)) }
+		call.do = func() Answer { return t.transact(in, canonical(body)) }
 	default:
 		err = errors.New("DynamoDB's " + operation + " is not supported")
 	}
@@ -136,6 +136,14 @@ func (t *Table) write(operation string, w write) Answer {
 		return jsonAnswer(200, struct{}{})
 	}
 	return jsonAnswer(200, map[string]Item{"Attributes": out})
+}
+
+// canonical returns a request with its fields in order: the SDK writes those of a key as they come.
+func canonical(body []byte) string {
+	var request any
+	_ = json.Unmarshal(body, &request) // It was read before.
+	text, _ := json.Marshal(request)
+	return string(text)
 }
 
 type transaction struct {
