@@ -238,6 +238,27 @@ func TestOnRecorded(t *testing.T) {
 	}
 }
 
+func TestEventTrace(t *testing.T) {
+	for _, tt := range []struct{ name, header, want string }{
+		{"the event's own where the message brought none", "", "1-67719f28-3f1d2c4b5a69788796a5b4c3"},
+		{"the message's where it brought one", "Root=1-2-2;Sampled=1", "1-2-2"},
+	} {
+		t.Run("log lines have the trace: "+tt.name, func(t *testing.T) {
+			is := is.New(t)
+			var event events.SQSEvent
+			readEvent(t, "order_pdf_creator", &event)
+			ctx, log := invocation(t)
+			m := message{id: "m1", body: []byte(event.Records[0].Body), receives: 1, trace: tt.header}
+			is.NoErr(onRecorded(fakeOrders{order: sampleOrder(t)}, func(ctx context.Context, _ order.Order) error {
+				logger(ctx).Info().Msg("hello")
+				return nil
+			})(forMessage(ctx, m), m))
+			is.True(strings.Contains(log.String(), `"traceId":"`+tt.want+`"`))
+			is.Equal(strings.Count(log.String(), `"traceId"`), 1)
+		})
+	}
+}
+
 func TestMessagesLogApart(t *testing.T) {
 	// Concurrent messages of a batch must not mix the context of their log lines.
 	is := is.New(t)

@@ -22,6 +22,10 @@ type eventHandler func(ctx context.Context, o order.Order) error
 func onRecorded(orders orderReader, h eventHandler) messageHandler {
 	return func(ctx context.Context, m message) error {
 		e, err := order.ParseEvent(m.body)
+		if m.trace == "" && e.TraceID != "" {
+			m.trace = "Root=" + e.TraceID // The event knows it where the way to here lost it.
+			ctx = forMessage(ctx, m)
+		}
 		annotate(ctx, e.TenantID, e.OrderID)
 		if err != nil {
 			return &order.Permanent{Reason: "message is malformed", Err: err}

@@ -1,6 +1,7 @@
 package roles
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,7 @@ func (r *recorder) handle(ctx context.Context, m message) error {
 		return err
 	}
 	// After the write, and again for a message that comes again: whoever died in between is made up for.
-	return r.events.Publish(ctx, o.Created(traceRoot(m.trace)), m.trace)
+	return r.events.Publish(ctx, o.Created(traceRoot(cmp.Or(m.trace, traceHeader(ctx)))), m.trace)
 }
 
 // record returns the order of a message as it is recorded: by now, or by an earlier delivery.
