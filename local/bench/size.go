@@ -48,6 +48,10 @@ func (b *bench) size(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	whole, err := sizeOf(b.binary)
+	if err != nil {
+		return err
+	}
 	sizes := map[string]int64{}
 	var known int64
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
@@ -59,12 +63,11 @@ func (b *bench) size(ctx context.Context) error {
 		for _, c := range m[1] {
 			n = n*10 + int64(c-'0')
 		}
+		if n > whole { // zeroed as well, whatever nm says
+			continue
+		}
 		sizes[group(m[3])] += n
 		known += n
-	}
-	whole, err := sizeOf(b.binary)
-	if err != nil {
-		return err
 	}
 	bare, err := sizeOf(b.bare)
 	if err != nil {
