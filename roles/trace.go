@@ -27,7 +27,7 @@ const xrayDaemon = "AWS_XRAY_DAEMON_ADDRESS"
 // trace makes the role's calls to AWS and to the Cart API tell the X-Ray daemon about themselves. Every call is a subsegment
 // of the segment that Lambda makes for the invocation. Without the daemon the calls are made all the same.
 //
-// It speaks the daemon's own protocol, since the two libraries that do so cost a cold start more than the rest of the service.
+// It speaks the protocol of the daemon itself: small and documented, and nothing more is linked.
 // Source: "X-Ray segment documents" and "Sending trace data to X-Ray" of the X-Ray developer guide.
 func trace(s Settings, d Deps) Deps {
 	conn, err := net.Dial("udp", udpAddress(s.get(xrayDaemon))) //nolint:noctx // UDP has no handshake that could wait.
