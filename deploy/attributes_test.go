@@ -43,7 +43,7 @@ func TestAttributesAreThoseThatTheCodeUses(t *testing.T) {
 	uses := map[string]func(s *store.Store){
 		"create_order": func(s *store.Store) {
 			_, _, _ = s.Accept(ctx, creation, &store.IdempotencyKey{Key: "k", BodyHash: "h"})
-			_ = s.Remind(ctx, numbered)
+			_ = s.Reopen(ctx, "t", creation.OrderID, 1)
 		},
 		"list_orders": func(s *store.Store) {
 			for _, sort := range []store.Sort{store.ByID, store.NewestFirst} {

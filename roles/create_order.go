@@ -34,7 +34,8 @@ func buildCreateOrder(s Settings, d Deps) handler {
 type acceptances interface {
 	Accept(ctx context.Context, c order.Creation, key *store.IdempotencyKey) (accepted order.Creation, replayed bool, err error)
 	Order(ctx context.Context, tenantID, orderID string) (order.Order, error)
-	Remind(ctx context.Context, c order.Creation) error
+	Failures(ctx context.Context, tenantID, orderID string) (n int64, failed bool, err error)
+	Reopen(ctx context.Context, tenantID, orderID string, n int64) error
 	Withdraw(ctx context.Context, tenantID, orderID string) error
 }
 
@@ -106,7 +107,8 @@ func (h *createOrder) enqueue(ctx context.Context, c order.Creation, key *store.
 }
 
 // requeue makes sure that an order that was accepted before is on its way: its first acceptance may have died before
-// it reached the queue. The record creator suppresses duplicates.
+// it reached the queue. The record creator suppresses duplicates. A receipt that says failed says so until the message is on its way,
+// and after that if the new one has failed as well.
 func (h *createOrder) requeue(ctx context.Context, c order.Creation) error {
 	_, err := h.store.Order(ctx, c.TenantID, c.OrderID)
 	if err == nil {
@@ -115,10 +117,14 @@ func (h *createOrder) requeue(ctx context.Context, c order.Creation) error {
 	if !errors.Is(err, order.ErrNotFound) {
 		return err
 	}
-	if err := h.store.Remind(ctx, c); err != nil {
+	n, failed, err := h.store.Failures(ctx, c.TenantID, c.OrderID)
+	if err != nil {
 		return err
 	}
-	return h.queue.Send(ctx, c, traceHeader(ctx))
+	if err := h.queue.Send(ctx, c, traceHeader(ctx)); err != nil || !failed {
+		return err
+	}
+	return h.store.Reopen(ctx, c.TenantID, c.OrderID, n)
 }
 
 // readCreate reads the body and the Idempotency-Key, and reports everything that is wrong with either at once.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 type fakeAcceptances struct {
 	first    *order.Creation // what an idempotency key was used for before
 	recorded bool
+	failures int64 // what the first acceptance's receipt says, 0 for pending
 	fail     map[string]error
 
 	calls []string
@@ -53,7 +55,13 @@ func (f *fakeAcceptances) Order(context.Context, string, string) (order.Order, e
 	return order.Order{}, nil
 }
 
-func (f *fakeAcceptances) Remind(context.Context, order.Creation) error { return f.call("remind") }
+func (f *fakeAcceptances) Failures(context.Context, string, string) (int64, bool, error) {
+	return f.failures, f.failures > 0, f.call("failures")
+}
+
+func (f *fakeAcceptances) Reopen(_ context.Context, _, _ string, n int64) error {
+	return f.call(fmt.Sprint("reopen ", n))
+}
 
 func (f *fakeAcceptances) Withdraw(context.Context, string, string) error { return f.call("withdraw") }
 
@@ -151,15 +159,17 @@ func TestCreateOrder(t *testing.T) {
 		for _, tt := range []struct {
 			name     string
 			recorded bool
+			failures int64
 			want     []string
 		}{
-			{"and queues again what is not recorded", false, []string{"accept", "order", "remind", "send"}},
-			{"and leaves what is recorded", true, []string{"accept", "order"}},
+			{"and queues again what is not recorded", false, 0, []string{"accept", "order", "failures", "send"}},
+			{"and takes a failure back once it is queued again", false, 2, []string{"accept", "order", "failures", "send", "reopen 2"}},
+			{"and leaves what is recorded", true, 0, []string{"accept", "order"}},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				is := is.New(t)
 				ctx, _ := invocation(t)
-				f := &fakeAcceptances{first: &first, recorded: tt.recorded}
+				f := &fakeAcceptances{first: &first, recorded: tt.recorded, failures: tt.failures}
 				a := call(t, ctx, newCreateOrder(f).handle, apiEvent(t, "create_order", nil))
 				is.Equal(a.Status, http.StatusAccepted)
 				is.Equal(a.Headers["Idempotent-Replayed"], "true")
@@ -184,8 +194,9 @@ func TestCreateOrder(t *testing.T) {
 		{"neither the queue nor the table take it", false, fakeAcceptances{fail: map[string]error{"send": errFault, "withdraw": errFault}}, 500, []string{"accept", "send", "withdraw"}},
 		{"the queue does not take it: with a key the receipt stays", true, fakeAcceptances{fail: map[string]error{"send": errFault}}, 500, []string{"accept", "send"}},
 		{"a replay cannot read the order", true, fakeAcceptances{first: &order.Creation{}, fail: map[string]error{"order": errFault}}, 500, []string{"accept", "order"}},
-		{"a replay cannot write the receipt", true, fakeAcceptances{first: &order.Creation{}, fail: map[string]error{"remind": errFault}}, 500, []string{"accept", "order", "remind"}},
-		{"a replay cannot queue", true, fakeAcceptances{first: &order.Creation{}, fail: map[string]error{"send": errFault}}, 500, []string{"accept", "order", "remind", "send"}},
+		{"a replay cannot read the receipt", true, fakeAcceptances{first: &order.Creation{}, fail: map[string]error{"failures": errFault}}, 500, []string{"accept", "order", "failures"}},
+		{"a replay cannot queue: the failure stays", true, fakeAcceptances{first: &order.Creation{}, failures: 1, fail: map[string]error{"send": errFault}}, 500, []string{"accept", "order", "failures", "send"}},
+		{"a replay cannot write the receipt", true, fakeAcceptances{first: &order.Creation{}, failures: 1, fail: map[string]error{"reopen 1": errFault}}, 500, []string{"accept", "order", "failures", "send", "reopen 1"}},
 	} {
 		t.Run("says so when "+tt.name, func(t *testing.T) {
 			is := is.New(t)

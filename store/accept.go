@@ -112,7 +112,7 @@ func (s *Store) complete(ctx context.Context, c order.Creation) (order.Creation,
 		c.DateCreated = order.NewTimestamp(s.now())
 	}
 	if c.OrderNumber != "" {
-		err := s.putReceipt(c, order.Pending, "").If("attribute_not_exists('dateCreated')").Run(ctx)
+		err := s.complement(c).If("attribute_not_exists('dateCreated')").Run(ctx)
 		if dynamo.IsCondCheckFailed(err) {
 			err = errTaken
 		}
@@ -120,7 +120,7 @@ func (s *Store) complete(ctx context.Context, c order.Creation) (order.Creation,
 	}
 	err := s.allocate(ctx, c, func(tx *dynamo.WriteTx, number string) {
 		c.OrderNumber = number
-		tx.Update(s.putReceipt(c, order.Pending, "").If("attribute_not_exists('orderNumber')"))
+		tx.Update(s.complement(c).If("attribute_not_exists('orderNumber')"))
 	})
 	return c, err
 }
@@ -146,9 +146,32 @@ func (s *Store) Receipt(ctx context.Context, tenantID, orderID string) (order.Re
 	}, nil
 }
 
-// Remind makes sure that an accepted order has a receipt that says pending, for an acceptance that is repeated.
-func (s *Store) Remind(ctx context.Context, c order.Creation) error {
-	return wrap(s.putReceipt(c, order.Pending, "").Run(ctx), "write receipt of order %s", c.OrderID)
+// Failures reports whether the receipt of an order says failed, and how often it came to say so: what Reopen wants to know.
+// Without a receipt nothing failed.
+func (s *Store) Failures(ctx context.Context, tenantID, orderID string) (n int64, failed bool, err error) {
+	var r receiptItem
+	if err := s.get(tenantID, receiptKey(orderID)).One(ctx, &r); err != nil && !errors.Is(err, dynamo.ErrNotFound) {
+		return 0, false, wrap(err, "read receipt of order %s", orderID)
+	}
+	return r.Failures, r.State == string(order.Failed), nil
+}
+
+// Reopen lets a receipt that said failed say pending, after the order was queued again. It does nothing if the receipt has failed
+// once more since Failures counted n: that is news of the new message, and no one would tell it again.
+func (s *Store) Reopen(ctx context.Context, tenantID, orderID string, n int64) error {
+	u := s.table.Update(attrPK, tenantKey(tenantID)).Range(attrSK, receiptKey(orderID)).
+		Set("state", string(order.Pending)).
+		Remove("reason")
+	if n == 0 { // It failed before failures were counted.
+		u.If("'state' = ? AND attribute_not_exists('failures')", string(order.Failed))
+	} else {
+		u.If("'state' = ? AND 'failures' = ?", string(order.Failed), n)
+	}
+	err := u.Run(ctx)
+	if dynamo.IsCondCheckFailed(err) {
+		return nil
+	}
+	return wrap(err, "reopen receipt of order %s", orderID)
 }
 
 // Withdraw removes the receipt of an order that could not be queued.
@@ -157,9 +180,15 @@ func (s *Store) Withdraw(ctx context.Context, tenantID, orderID string) error {
 	return wrap(err, "withdraw receipt of order %s", orderID)
 }
 
-// Fail notes on the receipt that an order could not be recorded, and why.
+// Fail notes on the receipt that an order could not be recorded, and why. It counts how often: a failure that is noted twice, because
+// an answer was lost, is only one more.
 func (s *Store) Fail(ctx context.Context, c order.Creation, reason string) error {
-	return wrap(s.putReceipt(c, order.Failed, reason).Run(ctx), "fail receipt of order %s", c.OrderID)
+	err := s.updateReceipt(c).
+		Set("state", string(order.Failed)).
+		Set("reason", reason).
+		Add("failures", 1).
+		Run(ctx)
+	return wrap(err, "fail receipt of order %s", c.OrderID)
 }
 
 func (s *Store) receipt(c order.Creation) receiptItem {
@@ -176,14 +205,18 @@ func (s *Store) receipt(c order.Creation) receiptItem {
 	}
 }
 
-// putReceipt writes a receipt over what is there, but keeps a number and a time that the message does not have.
-func (s *Store) putReceipt(c order.Creation, state order.Status, reason string) *dynamo.Update {
+// complement gives the receipt what a message lacked. One that says failed goes on saying so until the order is recorded: whoever
+// completes the message may yet die.
+func (s *Store) complement(c order.Creation) *dynamo.Update {
+	return s.updateReceipt(c).SetIfNotExists("state", string(order.Pending))
+}
+
+// updateReceipt writes a message over what is there, or begins a receipt, but keeps a number and a time that the message does not have.
+func (s *Store) updateReceipt(c order.Creation) *dynamo.Update {
 	u := s.table.Update(attrPK, tenantKey(c.TenantID)).Range(attrSK, receiptKey(c.OrderID)).
 		Set("id", c.OrderID).
 		Set("tenantId", c.TenantID).
 		Set("customerEmail", c.CustomerEmail).
-		Set("state", string(state)).
-		Set("reason", reason).
 		Set("expiresAt", s.now().Add(receiptLife).Unix())
 	if c.OrderNumber != "" {
 		u.Set("orderNumber", c.OrderNumber)

@@ -306,6 +306,7 @@ type receiptItem struct {
 	CustomerEmail string          `dynamo:"customerEmail"`
 	State         string          `dynamo:"state"`
 	Reason        string          `dynamo:"reason"`
+	Failures      int64           `dynamo:"failures,omitempty"` // how often it came to say failed
 	DateCreated   order.Timestamp `dynamo:"dateCreated"`
 	ExpiresAt     time.Time       `dynamo:"expiresAt,unixtime"`
 }

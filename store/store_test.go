@@ -522,19 +522,66 @@ func TestAccept(t *testing.T) {
 
 func TestReceipt(t *testing.T) {
 	ctx := context.Background()
-	t.Run("fails with a reason, and is pending again when the order is", func(t *testing.T) {
+	t.Run("fails with a reason, and is pending again when it is reopened", func(t *testing.T) {
+		is := is.New(t)
+		s, tenant := newStore(t)
+		c, _, err := s.Accept(ctx, creation(tenant), nil)
+		is.NoErr(err)
+		_, failed, err := s.Failures(ctx, tenant, c.OrderID)
+		is.NoErr(err)
+		is.True(!failed)
+		for n := int64(1); n <= 2; n++ {
+			is.NoErr(s.Fail(ctx, c, "cart not found"))
+			r, err := s.Receipt(ctx, tenant, c.OrderID)
+			is.NoErr(err)
+			is.Equal(r, c.Receipt(order.Failed, "cart not found"))
+			got, failed, err := s.Failures(ctx, tenant, c.OrderID)
+			is.NoErr(err)
+			is.True(failed)
+			is.Equal(got, n)
+			is.NoErr(s.Reopen(ctx, tenant, c.OrderID, n))
+			r, err = s.Receipt(ctx, tenant, c.OrderID)
+			is.NoErr(err)
+			is.Equal(r, c.Receipt(order.Pending, ""))
+		}
+	})
+	t.Run("is not reopened once it has failed again, nor where it never failed", func(t *testing.T) {
 		is := is.New(t)
 		s, tenant := newStore(t)
 		c, _, err := s.Accept(ctx, creation(tenant), nil)
 		is.NoErr(err)
 		is.NoErr(s.Fail(ctx, c, "cart not found"))
+		is.NoErr(s.Fail(ctx, c, "cart not found")) // the same words, in the same second
+		is.NoErr(s.Reopen(ctx, tenant, c.OrderID, 1))
+		is.NoErr(s.Reopen(ctx, tenant, c.OrderID, 0))
 		r, err := s.Receipt(ctx, tenant, c.OrderID)
 		is.NoErr(err)
 		is.Equal(r, c.Receipt(order.Failed, "cart not found"))
-		is.NoErr(s.Remind(ctx, c))
-		r, err = s.Receipt(ctx, tenant, c.OrderID)
+
+		_, failed, err := s.Failures(ctx, tenant, order.NewID())
 		is.NoErr(err)
-		is.Equal(r, c.Receipt(order.Pending, ""))
+		is.True(!failed) // there is no receipt
+		unknown := order.NewID()
+		is.NoErr(s.Reopen(ctx, tenant, unknown, 0))
+		is.Equal(len(rawItem(t, tenant, "RECEIPT#"+unknown)), 0) // and none is made
+	})
+	t.Run("is reopened though it failed before failures were counted", func(t *testing.T) {
+		is := is.New(t)
+		s, tenant := newStore(t)
+		id, text := order.NewID(), func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+		putRaw(t, map[string]types.AttributeValue{
+			"PK": text("TENANT#" + tenant), "SK": text("RECEIPT#" + id), "id": text(id), "tenantId": text(tenant), "customerEmail": text("c@example.com"),
+			"state": text("failed"), "reason": text("cart not found"), "expiresAt": &types.AttributeValueMemberN{Value: fmt.Sprint(noon.Add(time.Hour).Unix())},
+		})
+		n, failed, err := s.Failures(ctx, tenant, id)
+		is.NoErr(err)
+		is.True(failed)
+		is.Equal(n, int64(0))
+		is.NoErr(s.Reopen(ctx, tenant, id, n))
+		r, err := s.Receipt(ctx, tenant, id)
+		is.NoErr(err)
+		is.Equal(r.Status, order.Pending)
+		is.Equal(r.FailureReason, "")
 	})
 	t.Run("of another producer's message can fail before it has a number", func(t *testing.T) {
 		is := is.New(t)
@@ -624,6 +671,9 @@ func TestComplete(t *testing.T) {
 		c, err := s.Complete(ctx, c)
 		is.NoErr(err)
 		is.Equal(c.OrderNumber, "ORD-2025-00001")
+		r, err := s.Receipt(ctx, tenant, c.OrderID)
+		is.NoErr(err)
+		is.Equal(r, c.Receipt(order.Failed, "cart not found")) // which it still says: the order is not recorded yet
 	})
 }
 
@@ -882,7 +932,8 @@ func TestFaultsComeThrough(t *testing.T) {
 		"Accept":      func() error { _, _, err := s.Accept(ctx, c, nil); return err },
 		"Complete":    func() error { _, err := s.Complete(ctx, c); return err },
 		"Receipt":     func() error { _, err := s.Receipt(ctx, tenant, o.ID); return err },
-		"Remind":      func() error { return s.Remind(ctx, c) },
+		"Failures":    func() error { _, _, err := s.Failures(ctx, tenant, o.ID); return err },
+		"Reopen":      func() error { return s.Reopen(ctx, tenant, o.ID, 1) },
 		"Withdraw":    func() error { return s.Withdraw(ctx, tenant, o.ID) },
 		"Fail":        func() error { return s.Fail(ctx, c, "x") },
 		"Create":      func() error { return s.Create(ctx, o) },

@@ -227,7 +227,8 @@ func TestStore(t *testing.T) {
 			if r.IntN(3) == 0 {
 				_ = s.Withdraw(ctx, tenant, id)
 			} else {
-				_ = s.Remind(ctx, c)
+				n, _, _ := s.Failures(ctx, tenant, id)
+				_ = s.Reopen(ctx, tenant, id, n)
 			}
 		case 13:
 			q := store.ListQuery{TenantID: tenant, Size: 1 + r.IntN(4), Sort: []store.Sort{store.ByID, store.OldestFirst, store.NewestFirst}[r.IntN(3)]}
