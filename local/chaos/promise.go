@@ -31,6 +31,8 @@ type memory struct {
 	receipts  map[string]*invocation     // who wrote an order's first receipt
 	numbers   map[string]*invocation     // who used a number, by tenant and number
 	messages  map[string]creation        // the first creation message of an order with a number
+	asked     map[string]int             // how often a message asked for an order, dead letters that were driven again included
+	failedAt  map[string]int             // the same, when an order's receipt last came to say failed
 	mails     map[string][]*sentMail     // by order and kind
 	deadNoise map[string]int             // messages that belong in a dead-letter queue, by queue
 	listed    map[string]map[string]bool // order ids by tenant, as list_orders shows them
@@ -39,7 +41,7 @@ type memory struct {
 func newMemory() memory {
 	return memory{
 		changes: map[*invocation]*change{}, history: map[string][]version{}, receipts: map[string]*invocation{},
-		numbers: map[string]*invocation{}, messages: map[string]creation{}, mails: map[string][]*sentMail{}, deadNoise: map[string]int{},
+		numbers: map[string]*invocation{}, messages: map[string]creation{}, asked: map[string]int{}, failedAt: map[string]int{}, mails: map[string][]*sentMail{}, deadNoise: map[string]int{},
 		listed: map[string]map[string]bool{},
 	}
 }
@@ -87,6 +89,7 @@ func (w *world) written(before, after cloud.Item) {
 		if w.receipts[rest] == nil {
 			w.receipts[rest] = w.current
 		}
+		w.toldFailure(rest, before.Text("state"), after)
 	case "COUNTER":
 		n, _ := strconv.Atoi(after.Text("value"))
 		number := fmt.Sprintf("%s ORD-%s-%05d", tenant, strings.TrimPrefix(rest, "ORDER#"), n)
@@ -100,8 +103,22 @@ func (w *world) written(before, after cloud.Item) {
 	}
 }
 
+// toldFailure: a failure that was told is not taken back before a message is on its way that may yet make the order. Whoever takes it
+// back may die at once.
+func (w *world) toldFailure(id, was string, after cloud.Item) {
+	switch {
+	case after.Text("state") == "failed":
+		w.failedAt[id] = w.asked[id]
+	case was == "failed" && after != nil && w.asked[id] == w.failedAt[id]:
+		w.broken("receipt of order %s no longer says failed after %s, although nothing was sent since", id, w.current.name)
+	}
+}
+
 // sent remembers what the messages say that ask for one order: they must agree.
 func (w *world) sent(m cloud.Message) {
+	w.mu.Lock()
+	w.asked[orderOf(m.Body)]++
+	w.mu.Unlock()
 	var c creation
 	if json.Unmarshal([]byte(m.Body), &c) != nil || c.OrderNumber == "" {
 		return
