@@ -22,6 +22,7 @@ import (
 
 func main() {
 	tuneGC(os.Getenv)
+	readCertsOnce(certBundles, os.Getenv, os.Setenv)
 	if err := run(context.Background(), os.Getenv, os.Stdout); err != nil {
 		os.Exit(1)
 	}
@@ -65,6 +66,7 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer) (err
 		Stdout:    stdout,
 		Now:       time.Now,
 	})
+	go connect(ctx, cfg)
 	lambda.StartWithOptions(handler, lambda.WithContext(ctx))
 	return nil
 }
