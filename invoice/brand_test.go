@@ -10,6 +10,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,8 +192,29 @@ func TestSiteAndMailLinks(t *testing.T) {
 	}
 }
 
+// The host of a website may be in a script that the fonts do not have.
+func TestForeignSite(t *testing.T) {
+	is := is.New(t)
+	o, b := sampleOrder(t, "one-line"), TextBrand()
+	b.Email, b.Website = "", "https://例え.example"
+	_, report, err := Render(o, b)
+	is.NoErr(err)
+	is.Equal(report.Missing, 2)
+	var shown []string
+	for _, page := range lay(testFonts(t), o, b).pages {
+		for _, text := range page.texts {
+			shown = append(shown, text.s)
+		}
+		for _, link := range page.links {
+			is.Equal(link.address, "https://%E4%BE%8B%E3%81%88.example")
+		}
+	}
+	is.True(slices.Contains(shown, "□□.example"))
+}
+
 func FuzzParseBrand(f *testing.F) {
 	f.Add([]byte(`{"name": "A", "addressLines": ["B"], "accentColour": "#102030", "website": "https://example.com"}`))
+	f.Add([]byte(`{"name": "A", "website": "https://例え.example"}`))
 	f.Add([]byte(`{"name": "\u202e", "addressLines": [null, "\ud800", ""], "accentColour": "#+10203"}`))
 	o := sampleOrder(f, "one-line")
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -106,6 +106,8 @@ type layout struct {
 	note    string      // about the document itself
 	accent  colour
 	title   string
+	site    string // the website as it is shown
+	siteURL string // and as it is linked
 	pages   []page
 	cur     *page   // the last of pages
 	y       float64 // where the next thing goes on it
@@ -115,6 +117,8 @@ type layout struct {
 func lay(fs *fonts, o order.Order, b Brand) *layout {
 	c := cleaner{fonts: fs}
 	l := &layout{fonts: fs, o: c.order(o), b: c.brand(b), accent: b.accent(), title: "Invoice"}
+	l.siteURL, l.site = b.site()
+	l.site = c.clean(l.site) // A host may be in any script.
 	if l.b.VATNumber != "" {
 		l.title = "Tax Invoice"
 	}
@@ -251,8 +255,7 @@ func (l *layout) parties() {
 	from := l.party(x, top, width, 2, "From", append(append([]string{l.b.Name}, l.b.AddressLines...),
 		labelled("VAT number", l.b.VATNumber), labelled("Registration number", l.b.RegistrationNumber), l.b.Phone)...)
 	from = l.linked(x, from, width, l.b.Email, mailto(l.b.Email))
-	address, shown := l.b.site()
-	from = l.linked(x, from, width, shown, address)
+	from = l.linked(x, from, width, l.site, l.siteURL)
 	l.y = max(to, from) + 14
 }
 
