@@ -27,8 +27,12 @@ const level = zlib.BestSpeed
 
 // finish gives a PDF that gopdf wrote without compression what gopdf has no way for: compressed streams, all by one compressor;
 // the document's language, title, identity and metadata (ISO 32000-1, sections 7.5.5, 12.2, 14.2 to 14.4, 14.9.2).
-func finish(raw []byte, d document, compressors *sync.Pool) ([]byte, error) {
-	objects, err := split(raw)
+func finish(p painting, d document, compressors *sync.Pool) ([]byte, error) {
+	objects, err := split(p.pdf)
+	if err != nil {
+		return nil, err
+	}
+	contents, err := contentsOf(objects, p.pages)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +43,8 @@ func finish(raw []byte, d document, compressors *sync.Pool) ([]byte, error) {
 		}
 	}
 	defer compressors.Put(zw)
-	out := assembly{buf: bytes.NewBuffer(make([]byte, 0, len(raw)/2)), zw: zw}
+	const compressed = 6 << 10 // bytes of a page
+	out := assembly{buf: bytes.NewBuffer(make([]byte, 0, len(p.pdf)+len(p.pages)*compressed)), zw: zw}
 	out.buf.WriteString("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
 	for i, o := range objects {
 		if i == 0 { // gopdf's first object is the catalog, its second the page tree.
@@ -47,7 +52,7 @@ func finish(raw []byte, d document, compressors *sync.Pool) ([]byte, error) {
 				len(objects)+1))
 			continue
 		}
-		if err := out.compress(o); err != nil {
+		if err := out.compress(o, contents[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -99,6 +104,27 @@ func split(raw []byte) ([][]byte, error) {
 	return objects, nil
 }
 
+// contentsOf returns which object gets what of the pages, by its index.
+func contentsOf(objects [][]byte, pages []pageContent) (map[int]pageContent, error) {
+	contents := make(map[int]pageContent, len(pages))
+	for _, o := range objects {
+		if !bytes.HasPrefix(o, []byte("<<\n  /Type /Page\n")) {
+			continue
+		}
+		_, rest, _ := bytes.Cut(o, []byte("\n  /Contents  "))
+		number, _, _ := bytes.Cut(rest, []byte(" 0 R \n"))
+		n, err := strconv.Atoi(string(number))
+		if err != nil || n < 1 || n > len(objects) || len(contents) == len(pages) {
+			return nil, errUnexpected
+		}
+		contents[n-1] = pages[len(contents)]
+	}
+	if len(contents) != len(pages) {
+		return nil, errUnexpected
+	}
+	return contents, nil
+}
+
 // An assembly writes a PDF object by object.
 type assembly struct {
 	buf      *bytes.Buffer
@@ -115,10 +141,13 @@ func (a *assembly) add(body []byte) {
 	a.buf.WriteString("\nendobj\n")
 }
 
-// compress writes the next object, and if it is a stream that gopdf did not compress, compresses it.
-func (a *assembly) compress(o []byte) error {
+// compress writes the next object, and if it is a stream that gopdf did not compress, compresses it, with what goes around it.
+func (a *assembly) compress(o []byte, around pageContent) error {
 	rest, isPlain := bytes.CutPrefix(o, []byte("<<\n/Length "))
 	if !isPlain {
+		if around.above != nil {
+			return errUnexpected
+		}
 		a.add(bytes.TrimSuffix(o, []byte("\n")))
 		return nil
 	}
@@ -127,7 +156,7 @@ func (a *assembly) compress(o []byte) error {
 	if !found || err != nil || n > len(rest) {
 		return errUnexpected
 	}
-	z, err := a.deflate(rest[:n])
+	z, err := a.deflate(around.below, rest[:n], around.above)
 	if err != nil {
 		return fmt.Errorf("finish PDF: %w", err)
 	}
@@ -135,12 +164,14 @@ func (a *assembly) compress(o []byte) error {
 	return nil
 }
 
-// deflate compresses a stream. The result is valid until the next call.
-func (a *assembly) deflate(data []byte) ([]byte, error) {
+// deflate compresses a stream that comes in parts. The result is valid until the next call.
+func (a *assembly) deflate(parts ...[]byte) ([]byte, error) {
 	a.deflated.Reset()
 	a.zw.Reset(&a.deflated)
-	if _, err := a.zw.Write(data); err != nil {
-		return nil, err
+	for _, data := range parts {
+		if _, err := a.zw.Write(data); err != nil {
+			return nil, err
+		}
 	}
 	if err := a.zw.Close(); err != nil {
 		return nil, err

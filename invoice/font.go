@@ -48,6 +48,7 @@ const placeholder = '□'
 // A glyph says where a character is found and how wide it is, in thousandths of the font size.
 type glyph struct {
 	advance int16
+	number  uint16 // in the file of its part
 	part    part
 }
 
@@ -64,6 +65,7 @@ type fonts struct {
 type fontFile struct {
 	name   string
 	ttf    []byte
+	space  uint16       // the number of its glyph for a space: each part has one
 	family string       // gopdf makes its space a plus, and so its prefix the tag of a subset (ISO 32000-1, section 9.6.4)
 	parse  func() error // fills the container, once
 }
@@ -80,7 +82,7 @@ var loadFonts = sync.OnceValues(func() (*fonts, error) {
 		for p := basic; p < parts; p++ {
 			file := &fs.files[f][p]
 			var err error
-			if fs.glyphs[f], err = readAdvances(fs.glyphs[f], file.ttf, p); err != nil {
+			if fs.glyphs[f], file.space, err = readGlyphs(fs.glyphs[f], file.ttf, p); err != nil {
 				return nil, fmt.Errorf("read %s: %w", file.name, err)
 			}
 			file.family = "INVOIC " + file.name
@@ -124,9 +126,9 @@ func (fs *fonts) run(s string, f face) (int, part) {
 	return len(s), p
 }
 
-// readAdvances adds the characters of a TrueType font to a table, except those that are in it. The font must have 1000 units to the
-// em and a character map of format 4 (OpenType specification, cmap and hmtx).
-func readAdvances(table []glyph, ttf []byte, p part) (glyphs []glyph, err error) {
+// readGlyphs adds the characters of a TrueType font to a table, except those that are in it, and returns the font's own glyph for a
+// space, too. The font must have 1000 units to the em and a character map of format 4 (OpenType specification, cmap and hmtx).
+func readGlyphs(table []glyph, ttf []byte, p part) (glyphs []glyph, space uint16, err error) {
 	defer func() {
 		if recover() != nil { // An index out of range: the file is shorter than its tables say.
 			err = errors.New("font is cut short")
@@ -140,7 +142,7 @@ func readAdvances(table []glyph, ttf []byte, p part) (glyphs []glyph, err error)
 		tables[string(entry[:4])] = ttf[offset : offset+length]
 	}
 	if u16(tables["head"], 18) != 1000 {
-		return nil, errors.New("font does not have 1000 units to the em")
+		return nil, 0, errors.New("font does not have 1000 units to the em")
 	}
 	hmtx, metrics := tables["hmtx"], u16(tables["hhea"], 34)
 	cmap := tables["cmap"]
@@ -164,12 +166,15 @@ func readAdvances(table []glyph, ttf []byte, p part) (glyphs []glyph, err error)
 					}
 				}
 				id = (id + u16(deltas, 2*s)) & 0xFFFF
+				if c == ' ' {
+					space = uint16(id) //nolint:gosec // Cut to 16 bits above.
+				}
 				if table[c].part == absent {
-					table[c] = glyph{int16(u16(hmtx, 4*min(id, metrics-1))), p} //nolint:gosec // Advances are below 2^15.
+					table[c] = glyph{int16(u16(hmtx, 4*min(id, metrics-1))), uint16(id), p} //nolint:gosec // Advances are below 2^15.
 				}
 			}
 		}
-		return table, nil
+		return table, space, nil
 	}
-	return nil, errors.New("font has no character map of format 4")
+	return nil, 0, errors.New("font has no character map of format 4")
 }

@@ -28,7 +28,7 @@ func reference(tb testing.TB, f face, p part) *sfnt.Font {
 	return parsed
 }
 
-func TestAdvancesAreTheFonts(t *testing.T) {
+func TestGlyphsAreTheFonts(t *testing.T) {
 	is := is.New(t)
 	fs := testFonts(t)
 	is.Equal(len(fs.glyphs[regular]), len(fs.glyphs[semibold]))
@@ -37,6 +37,9 @@ func TestAdvancesAreTheFonts(t *testing.T) {
 		for p := basic; p < parts; p++ {
 			ref := reference(t, f, p)
 			var buf sfnt.Buffer
+			space, err := ref.GlyphIndex(&buf, ' ')
+			is.NoErr(err)
+			is.Equal(uint16(space), fs.files[f][p].space) // Each file has a space of its own.
 			for r := range rune(0x3000) {
 				g := fs.glyph(r, f)
 				is.Equal(g.part, fs.glyph(r, regular).part) // Both faces have the same characters.
@@ -47,6 +50,7 @@ func TestAdvancesAreTheFonts(t *testing.T) {
 				id, err := ref.GlyphIndex(&buf, r)
 				is.NoErr(err)
 				is.True(id != 0)
+				is.Equal(uint16(id), g.number)
 				advance, err := ref.GlyphAdvance(&buf, id, fixed.I(1000), font.HintingNone)
 				is.NoErr(err)
 				is.Equal(fixed.I(int(g.advance)), advance) // The library's advance.
@@ -58,7 +62,7 @@ func TestAdvancesAreTheFonts(t *testing.T) {
 
 func TestFontThatIsNoFontIsAnError(t *testing.T) {
 	for n := 0; n < len(regularTTF); n += 97 {
-		if glyphs, err := readAdvances(nil, regularTTF[:n], basic); err == nil && len(glyphs) == 0 {
+		if glyphs, _, err := readGlyphs(nil, regularTTF[:n], basic); err == nil && len(glyphs) == 0 {
 			t.Errorf("%d bytes: no error and no glyphs", n)
 		}
 	}
@@ -128,11 +132,15 @@ func TestInk(t *testing.T) {
 		n, x, y := place(i)
 		pages[n].texts = append(pages[n].texts, text{x: float64(x), y: float64(y), s: string(c.r), face: c.f, size: size})
 	}
-	raw, err := paint(fs, pages)
+	painted, err := paint(fs, pages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	drawn := rasterize(t, raw, 72*scale, len(pages))
+	pdf, err := finish(painted, document{}, &fs.compressors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn := rasterize(t, pdf, 72*scale, len(pages))
 
 	outlines := map[glyph]font.Face{}
 	for f := range faces {
@@ -141,7 +149,7 @@ func TestInk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			outlines[glyph{int16(f), p}] = face
+			outlines[glyph{advance: int16(f), part: p}] = face
 		}
 	}
 	wanted := image.NewGray(image.Rect(0, 0, cellWidth*scale, cellHeight*scale))
@@ -150,7 +158,7 @@ func TestInk(t *testing.T) {
 		c := cells[i]
 		draw.Draw(wanted, wanted.Rect, image.White, image.Point{}, draw.Src)
 		d := font.Drawer{
-			Dst: wanted, Src: image.Black, Face: outlines[glyph{int16(c.f), fs.glyph(r, c.f).part}],
+			Dst: wanted, Src: image.Black, Face: outlines[glyph{advance: int16(c.f), part: fs.glyph(r, c.f).part}],
 			Dot: fixed.P(originX*scale, originY*scale),
 		}
 		d.DrawString(string(r))

@@ -21,7 +21,7 @@ const (
 	pageEnd      = 820.0 // nothing at all lies below
 )
 
-// A page is what is drawn on one sheet: fills first, then images, then texts.
+// A page is what is drawn on one sheet: rectangles first, then those with round corners, then images, then texts.
 type page struct {
 	fills  []fill
 	images []picture

@@ -127,6 +127,19 @@ func TestDocumentSaysWhatItIs(t *testing.T) {
 	is.Equal(strings.Count(fonts, "yes yes yes"), 2) // Two fonts, each embedded, a subset, and with a map to Unicode.
 }
 
+func TestEveryPageHasItsOwnContent(t *testing.T) {
+	is := is.New(t)
+	pdf, report, err := Render(sampleOrder(t, "two-hundred-lines"), shippedBrand(t))
+	is.NoErr(err)
+	is.True(report.Pages > 1)
+	path := save(t, pdf)
+	for n := 1; n <= report.Pages; n++ {
+		page := strconv.Itoa(n)
+		text := words(string(tool(t, "poppler-utils", "pdftotext", "-f", page, "-l", page, path, "-")))
+		is.True(strings.Contains(text, fmt.Sprintf("Page %d of %d", n, report.Pages)))
+	}
+}
+
 func TestTitle(t *testing.T) {
 	for _, c := range []struct{ vat, want, not string }{
 		{"4000000000", "Tax Invoice", ""},

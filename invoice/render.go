@@ -23,11 +23,11 @@ func Render(o order.Order, b Brand) ([]byte, Report, error) {
 		return nil, Report{}, err
 	}
 	l := lay(fs, o, b)
-	raw, err := paint(fs, l.pages)
+	painted, err := paint(fs, l.pages)
 	if err != nil {
 		return nil, Report{}, err
 	}
-	pdf, err := finish(raw, document{title: l.title + " " + l.o.Number, author: l.b.Name, created: o.DateCreated.Time()}, &fs.compressors)
+	pdf, err := finish(painted, document{title: l.title + " " + l.o.Number, author: l.b.Name, created: o.DateCreated.Time()}, &fs.compressors)
 	if err != nil {
 		return nil, Report{}, err
 	}
