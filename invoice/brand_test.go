@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/matryer/is"
+
+	shipped "github.com/bbws/order-lambda/invoice/branding"
 )
 
 func TestLogoKinds(t *testing.T) {
@@ -213,6 +215,11 @@ func TestForeignSite(t *testing.T) {
 }
 
 func FuzzParseBrand(f *testing.F) {
+	company, err := shipped.Files.ReadFile("company.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(company)
 	f.Add([]byte(`{"name": "A", "addressLines": ["B"], "accentColour": "#102030", "website": "https://example.com"}`))
 	f.Add([]byte(`{"name": "A", "website": "https://例え.example"}`))
 	f.Add([]byte(`{"name": "\u202e", "addressLines": [null, "\ud800", ""], "accentColour": "#+10203"}`))
@@ -240,6 +247,11 @@ func FuzzParseLogo(f *testing.F) {
 		}
 		f.Add(file)
 	}
+	logo, err := shipped.Files.ReadFile("logo.png")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(logo)
 	o := sampleOrder(f, "one-line")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		logo, err := ParseLogo(data)

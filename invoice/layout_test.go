@@ -198,6 +198,11 @@ func sampleOrder(tb testing.TB, name string) order.Order {
 // FuzzLayout lays out orders of any texts and amounts: nothing may panic, leave the margins or overlap.
 func FuzzLayout(f *testing.F) {
 	f.Add("Tom & <b>Jerry</b>", "Nguyễn Thị Ánh", "12 Long Street", "日本語", uint16(3), int64(12_345), int64(99), "ZAR", "paid", "#FFFF00")
+	for _, s := range sample.Orders() {
+		o := s.Order
+		f.Add(o.Items[0].ProductName, o.CustomerName, o.BillingAddress.Street, o.BillingAddress.City, uint16(len(o.Items)), o.Items[0].UnitPrice.Minor(), //nolint:gosec // At most 200.
+			o.Items[0].Discount.Minor(), string(o.Currency), string(o.Status), "#1F4E79")
+	}
 	f.Add(strings.Repeat("W", 300), "\u202eevil\u0000\xff", "e\u0301\u0323\u0301", "a-b/c d", uint16(200), int64(order.MaxMinor), int64(1), "KWD", "refunded", "")
 	f.Add("", "", "", "", uint16(0), int64(0), int64(0), "JPY", "", "red")
 	f.Fuzz(func(t *testing.T, product, name, street, other string, lines uint16, price, discount int64, currency, status, accent string) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/bbws/order-lambda/local/sample"
 	"github.com/bbws/order-lambda/order"
 )
 
@@ -79,6 +80,11 @@ func TestWrap(t *testing.T) {
 func FuzzClean(f *testing.F) {
 	for _, s := range []string{"Tom & <b>Jerry</b>", "e\u0301\u200b\u202e", "日本 語", "a\xff", "  ", strings.Repeat("W", 300), "a-b/c–d"} {
 		f.Add(s, uint8(100))
+	}
+	for _, o := range sample.Orders() {
+		for _, s := range []string{o.Order.CustomerName, o.Order.BillingAddress.Street, o.Order.BillingAddress.Company, o.Order.Items[0].ProductName} {
+			f.Add(s, uint8(200))
+		}
 	}
 	fs := testFonts(f)
 	f.Fuzz(func(t *testing.T, s string, points uint8) {

@@ -276,6 +276,9 @@ func defaultTemplate(t testing.TB, key string) string {
 }
 
 func FuzzTemplate(f *testing.F) {
+	for _, name := range []string{"internal/order_notification.html", "customer/order_confirmation.html"} {
+		f.Add(defaultTemplate(f, name), "Thandi Nkosi")
+	}
 	for _, template := range strings.SplitAfter(everywhere, ">") { // Small seeds, so that the fuzzer is quick.
 		for _, value := range []string{"<script>", `" onclick="x`, "javascript:x", "-->"} {
 			f.Add(template, value)
@@ -292,6 +295,9 @@ func FuzzTemplate(f *testing.F) {
 }
 
 func FuzzValue(f *testing.F) {
+	for _, value := range []string{"Thandi Nkosi", "thandi@example.com", "O'Brien & Söhne (Pty) Ltd", "ORD-2025-00001", "Domain žiraffe.co.za, one year"} {
+		f.Add(value)
+	}
 	for _, value := range hostile {
 		f.Add(value)
 	}

@@ -81,8 +81,13 @@ func FuzzEvent(f *testing.F) {
 func FuzzRequest(f *testing.F) {
 	for _, payload := range readEvents(f) {
 		var e events.APIGatewayProxyRequest
-		if json.Unmarshal(payload, &e) == nil && e.Body != "" {
-			f.Add(e.PathParameters["orderId"], "status", "paid", "Idempotency-Key", "key-1", e.Body, false)
+		if json.Unmarshal(payload, &e) != nil || e.HTTPMethod == "" {
+			continue
+		}
+		path := e.PathParameters["orderId"] + e.PathParameters["tenantId"] // It has one of them at most.
+		f.Add(path, "status", "paid", "Idempotency-Key", "key-1", e.Body, false)
+		for name, value := range e.QueryStringParameters {
+			f.Add(path, name, value, "Accept", e.Headers["Accept"], e.Body, false)
 		}
 	}
 	f.Add("acme", "from", "2025-12-30", "If-Match", `"x"`, "eyJzdGF0dXMiOiJwYWlkIn0=", true)
