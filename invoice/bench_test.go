@@ -1,19 +1,15 @@
 package invoice
 
 import (
-	"bytes"
-	"compress/zlib"
-	"io"
-	"regexp"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	shipped "github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/local/bench/deflate"
 )
 
 // gcPercent is what main.tuneGC sets where the service runs. Garbage is a good part of what an invoice costs.
@@ -58,28 +54,16 @@ func BenchmarkFloor(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			streams := inflated(b, pdf)
-			size := 0
-			var out bytes.Buffer
-			compressors := map[int]*zlib.Writer{}
-			for _, s := range streams {
-				size += len(s.data)
-				if compressors[s.level], err = zlib.NewWriterLevel(&out, s.level); err != nil {
-					b.Fatal(err)
-				}
+			floor, err := deflate.New(pdf)
+			if err != nil {
+				b.Fatal(err)
 			}
 			used := cpu(b)
 			for b.Loop() {
-				for _, s := range streams {
-					out.Reset()
-					zw := compressors[s.level]
-					zw.Reset(&out)
-					_, _ = zw.Write(s.data)
-					_ = zw.Close()
-				}
+				floor.Run()
 			}
 			b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op")
-			b.ReportMetric(float64(size), "stream-bytes")
+			b.ReportMetric(float64(floor.Size()), "stream-bytes")
 		})
 	}
 }
@@ -119,46 +103,6 @@ func shippedBrand(tb testing.TB) Brand {
 		tb.Fatal(err)
 	}
 	return brand
-}
-
-// A stream is what a compressed stream of a PDF holds, and the level at which it was compressed.
-type stream struct {
-	data  []byte
-	level int
-}
-
-// inflated returns the compressed streams of a PDF, images aside: they are stored as they come.
-func inflated(tb testing.TB, pdf []byte) []stream {
-	tb.Helper()
-	head := regexp.MustCompile(`(?s)<<[^<>]*/Filter ?/FlateDecode[^<>]*>>\s*stream\n`)
-	length := regexp.MustCompile(`/Length (\d+)`)
-	var streams []stream
-	for _, at := range head.FindAllIndex(pdf, -1) {
-		if bytes.Contains(pdf[at[0]:at[1]], []byte("/Image")) {
-			continue
-		}
-		n, err := strconv.Atoi(string(length.FindSubmatch(pdf[at[0]:at[1]])[1]))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		deflated := pdf[at[1]:][:n]
-		zr, err := zlib.NewReader(bytes.NewReader(deflated))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		data, err := io.ReadAll(zr)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		// The header has the level, roughly (RFC 1950, section 2.2): these are the two that occur, for what finish
-		// compresses and for the fonts, which gopdf does.
-		level := map[byte]int{0: zlib.BestSpeed, 2: zlib.DefaultCompression}[deflated[1]>>6]
-		if level == zlib.NoCompression {
-			tb.Fatalf("a stream has the header %X", deflated[:2])
-		}
-		streams = append(streams, stream{data, level})
-	}
-	return streams
 }
 
 // BenchmarkFirst measures the first invoice of a fresh process, fonts and all, in a process of its own each time. What comes
