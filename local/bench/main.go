@@ -3,12 +3,14 @@
 //
 //   - a cold start beside that of a function that does nothing (bare);
 //   - a warm invocation beside the role's floor, a function that makes the same AWS calls straight with the SDK;
-//   - a batch of ten beside one message; an invoice beside deflating its bytes.
+//   - a batch beside one message; an invoice beside deflating its streams.
 //
-// What is compared is measured in turns, and medians are shown. AWS and the Cart API are a stand-in in this process.
+// What is compared is measured in turns, and medians are shown. AWS and the Cart API are a stand-in in this process. A table is
+// printed when it is complete; what is being measured is told on standard error.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -38,7 +40,7 @@ func main() {
 
 // A bench is what the measurements share.
 type bench struct {
-	out      io.Writer
+	tables   bytes.Buffer // of the section that is being measured
 	progress io.Writer
 	root     string
 	rounds   int // of everything that is repeated
@@ -52,7 +54,7 @@ type bench struct {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	b := &bench{out: out, progress: os.Stderr}
+	b := &bench{progress: os.Stderr}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&b.rounds, "rounds", 41, "how often everything is measured")
 	flags.IntVar(&b.warm, "warm", 100, "warm invocations in a round")
@@ -61,13 +63,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if err := b.prepare(ctx); err != nil {
-		return err
+	if b.rounds < 1 || b.warm < 2 {
+		return errors.New("it takes one round and two warm invocations at least")
 	}
-	sections := []struct {
-		name    string
-		measure func(context.Context) error
-	}{
+	sections := []section{
 		{"cold", b.cold},
 		{"init", b.initialisation},
 		{"warm", b.warmInvocations},
@@ -75,18 +74,34 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		{"invoice", b.invoices},
 		{"size", b.size},
 	}
-	found := false
+	if *only != "" {
+		sections = slices.DeleteFunc(sections, func(s section) bool { return s.name != *only })
+	}
+	if len(sections) == 0 {
+		return errors.New("there is no such section")
+	}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	return b.measure(ctx, sections, out)
+}
+
+// A section is one or several tables.
+type section struct {
+	name    string
+	measure func(context.Context) error
+}
+
+// measure prints the tables of each section as soon as they are complete.
+func (b *bench) measure(ctx context.Context, sections []section, out io.Writer) error {
 	for _, s := range sections {
-		if *only != "" && *only != s.name {
-			continue
-		}
-		found = true
+		b.tables.Reset()
 		if err := s.measure(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-	}
-	if !found {
-		return errors.New("there is no such section")
+		if _, err := b.tables.WriteTo(out); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -130,7 +145,8 @@ func (b *bench) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(b.progress, "%s\n", fmt.Sprintf(format, args...))
 }
 
-func (b *bench) printf(format string, args ...any) { _, _ = fmt.Fprintf(b.out, format, args...) }
+// printf adds to the section's tables.
+func (b *bench) printf(format string, args ...any) { _, _ = fmt.Fprintf(&b.tables, format, args...) }
 
 // serve starts the stand-in of a role and returns the environment in which the role and its floor use it.
 func (b *bench) serve(role string, delay time.Duration) (env []string, stop func(), err error) {
@@ -148,7 +164,7 @@ func (b *bench) event(role string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(b.root, "roles", "testdata", role+".json"))
 }
 
-// median returns the middle of what was measured.
+// median returns the middle of what was measured, the later one of two.
 func median[T int64 | time.Duration](values []T) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
