@@ -64,6 +64,31 @@ func TestArguments(t *testing.T) {
 	}
 }
 
+func TestClassify(t *testing.T) {
+	is := is.New(t)
+	nm := `  4a1000       1000 T github.com/aws/aws-sdk-go-v2/service/dynamodb.(*Client).GetItem
+  4a2000        200 T github.com/aws/aws-sdk-go-v2/service/dynamodb/types.x
+  4a3000         30 R type:*github.com/aws/smithy-go.Error
+  4a4000          4 T github.com/aws/aws-sdk-go-v2/service/sts.New
+  4a5000        500 T github.com/bbws/order-lambda/roles.Build
+  4a6000         60 T runtime.mallocgc
+                     U malloc
+  4a7000         90 B runtime.zeroed
+  4a8000         70 b main.zeroed
+  4a8800        100 r go:func.*
+  4a9000   99999999 D runtime.mislabelled
+  this is no symbol
+`
+	is.Equal(classify([]byte(nm), 2000), map[string]int64{
+		"aws-sdk-go-v2: dynamodb":                     1200,
+		"aws-sdk-go-v2: the rest, smithy":             30,
+		"aws-sdk-go-v2: sts, sso, ssooidc, signin":    4,
+		"this service":                                500,
+		"Go's runtime and standard library":           60,
+		"line tables, type descriptions and the rest": 206,
+	})
+}
+
 func TestInitialisationIsRead(t *testing.T) {
 	is := is.New(t)
 	m := traced.FindAllStringSubmatch("init internal/bytealg @0.008 ms, 0 ms clock, 0 bytes, 0 allocs\ninit net/http @0.5 ms, 0.029 ms clock, 1152 bytes, 9 allocs\n{\"level\":\"error\"}\n", -1)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -52,28 +52,11 @@ func (b *bench) size(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sizes := map[string]int64{}
-	var known int64
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-		m := symbol.FindStringSubmatch(lines.Text())
-		if m == nil || strings.ContainsAny(m[2], "bBU") { // zeroed memory takes no room in the file
-			continue
-		}
-		var n int64
-		for _, c := range m[1] {
-			n = n*10 + int64(c-'0')
-		}
-		if n > whole { // zeroed as well, whatever nm says
-			continue
-		}
-		sizes[group(m[3])] += n
-		known += n
-	}
+	sizes := classify(out, whole)
 	bare, err := sizeOf(b.bare)
 	if err != nil {
 		return err
 	}
-	sizes["line tables, type descriptions and the rest"] = whole - known
 	b.printf("\n### Binary\n\n%s, a function that does nothing %s (×%s).\n\n| part | size |\n|---|---|\n", megabytes(whole), megabytes(bare), ratio(whole, bare))
 	for _, name := range slices.SortedFunc(maps.Keys(sizes), func(x, y string) int { return cmp.Compare(sizes[y], sizes[x]) }) {
 		b.printf("| %s | %d KB |\n", name, sizes[name]>>10)
@@ -81,9 +64,29 @@ func (b *bench) size(ctx context.Context) error {
 	return nil
 }
 
+// classify returns how much each part takes of a program of a size, by what go tool nm says of its symbols.
+func classify(nm []byte, whole int64) map[string]int64 {
+	sizes := map[string]int64{}
+	rest := whole
+	for line := range bytes.Lines(nm) {
+		m := symbol.FindSubmatch(line)
+		if m == nil || bytes.ContainsAny(m[2], "bBU") || bytes.HasPrefix(m[3], []byte("go:")) {
+			continue // Zeroed memory takes no room in the file; what the linker makes belongs to all packages.
+		}
+		n, err := strconv.ParseInt(string(m[1]), 10, 64)
+		if err != nil || n > whole { // zeroed as well, whatever nm says
+			continue
+		}
+		sizes[group(string(m[3]))] += n
+		rest -= n
+	}
+	sizes["line tables, type descriptions and the rest"] = rest
+	return sizes
+}
+
 // group returns the name of the part that a symbol belongs to.
 func group(symbol string) string {
-	symbol = strings.TrimPrefix(strings.TrimLeft(symbol, "*"), "type:")
+	symbol = strings.TrimLeft(strings.TrimPrefix(symbol, "type:"), "*")
 	for _, g := range groups {
 		if strings.HasPrefix(symbol, g.prefix) {
 			return g.name
