@@ -169,6 +169,9 @@ func (t *tracer) aws(stack *middleware.Stack) error {
 			return next.HandleInitialize(ctx, in)
 		}
 		out, metadata, err := next.HandleInitialize(ctx, in)
+		if err == nil && awsmiddleware.GetRawResponse(metadata) == nil {
+			return out, metadata, nil // A link was signed: nobody was called.
+		}
 		s.AWS = &awsCall{Operation: awsmiddleware.GetOperationName(ctx), Region: awsmiddleware.GetRegion(ctx)}
 		s.AWS.RequestID, _ = awsmiddleware.GetRequestIDMetadata(metadata)
 		if tries, ok := retry.GetAttemptResults(metadata); ok {

@@ -31,6 +31,7 @@ type Server struct {
 
 // New returns the stand-in for a role. The golden item is that of the store's tests: store/testdata/order.json.
 func New(role string, golden []byte) (*Server, error) {
+	invoice := map[string]string{"S": "s3://orders/acme/orders/order_6f1c2a5e-9d5b-4c3a-8b1e-0a1b2c3d4e5f.pdf"}
 	var item map[string]any
 	if err := json.Unmarshal(golden, &item); err != nil {
 		return nil, fmt.Errorf("read the golden item: %w", err)
@@ -38,7 +39,10 @@ func New(role string, golden []byte) (*Server, error) {
 	switch role {
 	case "order_pdf_creator":
 		delete(item, "pdfUrl") // else there is nothing to do
+	case "get_order":
+		item["pdfUrl"] = invoice
 	case "update_order":
+		item["pdfUrl"] = invoice
 		item["status"] = map[string]string{"S": "pending"}
 		delete(item, "paymentDetails")
 	}
