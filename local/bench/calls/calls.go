@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
@@ -22,7 +23,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/bbws/order-lambda/notify"
 	"github.com/bbws/order-lambda/notify/templates"
+	"github.com/bbws/order-lambda/store"
 )
 
 // A handler makes the calls of one role for each invocation.
@@ -42,7 +45,7 @@ type aFloor struct {
 	mail    *sesv2.Client
 	links   *s3.PresignClient
 	order   map[string]types.AttributeValue
-	html    string
+	message notify.Message // the role's mail about it
 	pdf     []byte
 }
 
@@ -59,15 +62,9 @@ func New(ctx context.Context, role string, cfg aws.Config, settings func(string)
 		return nil, err
 	}
 	f.order = out.Item
-	name := map[string]string{"order_internal_notifier": "internal/order_notification.html"}[role]
-	if name == "" {
-		name = "customer/order_confirmation.html"
-	}
-	html, err := templates.FS.ReadFile(name)
-	if err != nil {
+	if f.message, err = f.render(ctx, role); err != nil {
 		return nil, err
 	}
-	f.html = string(html)
 	h, ok := map[string]handler{
 		"create_order":                api(f.createOrder),
 		"get_order":                   api(f.getOrder),
@@ -82,6 +79,23 @@ func New(ctx context.Context, role string, cfg aws.Config, settings func(string)
 		return nil, errors.New("ROLE is unknown")
 	}
 	return h, nil
+}
+
+// render makes the mail that a role sends, so that the floor sends as much.
+func (f *aFloor) render(ctx context.Context, role string) (notify.Message, error) {
+	o, err := store.New(f.db, f.setting("DYNAMODB_TABLE_NAME"), time.Now).Order(ctx, "acme", "sample")
+	if err != nil {
+		return notify.Message{}, err
+	}
+	sender, template := notify.NewCustomer(nil, nil, notify.Settings{}, time.Now), "customer/order_confirmation.html"
+	if role == "order_internal_notifier" {
+		sender, template = notify.NewInternal(nil, nil, notify.Settings{}, time.Now), "internal/order_notification.html"
+	}
+	html, err := templates.FS.ReadFile(template)
+	if err != nil {
+		return notify.Message{}, err
+	}
+	return sender.Render(o, string(html))
 }
 
 func api(call func(ctx context.Context, body string) error) handler {
@@ -218,8 +232,8 @@ func (f *aFloor) notify(ctx context.Context, _ string) error {
 		FromEmailAddress: aws.String(f.setting("SES_FROM_ADDRESS")),
 		Destination:      &sestypes.Destination{ToAddresses: []string{"thandi@example.com"}},
 		Content: &sestypes.EmailContent{Simple: &sestypes.Message{
-			Subject: &sestypes.Content{Data: aws.String("Order Confirmation: ORD-2025-00042")},
-			Body:    &sestypes.Body{Html: &sestypes.Content{Data: &f.html}},
+			Subject: &sestypes.Content{Data: &f.message.Subject},
+			Body:    &sestypes.Body{Html: &sestypes.Content{Data: &f.message.HTML}, Text: &sestypes.Content{Data: &f.message.Text}},
 		}},
 	})
 	if err != nil {
