@@ -68,6 +68,8 @@ type invocation struct {
 	cancel   context.CancelFunc
 	began    time.Time // by the environment's clock
 	ended    time.Time // likewise
+	since    int       // how many versions of orders there were when it began
+	until    int       // likewise when it ended
 	returned atomic.Bool
 	finish   func(result)
 
@@ -98,7 +100,7 @@ func (i *invocation) kill() {
 }
 
 func (w *world) end(i *invocation, r result) {
-	i.ended = i.env.Now()
+	i.ended, i.until = i.env.Now(), w.versions
 	w.mu.Lock()
 	w.running = slices.DeleteFunc(w.running, func(j *invocation) bool { return j == i })
 	w.mu.Unlock()
@@ -194,7 +196,7 @@ func (w *world) invoke(role string, payload []byte, finish func(*invocation, res
 	inv := &invocation{name: fmt.Sprintf("%07d %s", w.serial, role), role: role, died: make(chan struct{})}
 	r := w.chance("invocation " + inv.name)
 	e := w.environment(f, r)
-	inv.env, e.invocation, inv.began = e, inv, e.Now()
+	inv.env, e.invocation, inv.began, inv.since = e, inv, e.Now(), w.versions
 	left := f.timeout
 	if w.happens(r, 0.01) {
 		left = time.Duration(1+r.IntN(8)) * time.Second // A batch that comes when the time is nearly over.

@@ -28,6 +28,7 @@ type memory struct {
 	wishes    []*wish
 	changes   map[*invocation]*change
 	history   map[string][]version       // of orders, by id
+	versions  int                        // how many there are
 	receipts  map[string]*invocation     // who wrote an order's first receipt
 	numbers   map[string]*invocation     // who used a number, by tenant and number
 	messages  map[string]creation        // the first creation message of an order with a number
@@ -48,8 +49,9 @@ func newMemory() memory {
 
 // A version is an order as an invocation left it.
 type version struct {
-	item cloud.Item
-	by   *invocation
+	item   cloud.Item
+	by     *invocation
+	serial int // of all versions of all orders
 }
 
 type creation struct {
@@ -84,7 +86,8 @@ func (w *world) written(before, after cloud.Item) {
 			w.broken("order %s was deleted by %s", rest, w.current.name)
 			return
 		}
-		w.history[rest] = append(w.history[rest], version{after, w.current})
+		w.versions++
+		w.history[rest] = append(w.history[rest], version{after, w.current, w.versions})
 	case "RECEIPT":
 		if w.receipts[rest] == nil {
 			w.receipts[rest] = w.current
@@ -646,11 +649,34 @@ func (w *world) checkAnswer(inv *invocation, u *change, effects int) {
 		if status, ok := u.update["status"].(string); ok && u.call.data["status"] != status {
 			w.broken("order %s: %s asked for %s and answered %v", u.orderID, inv.name, status, u.call.data["status"])
 		}
-	case u.call.status == http.StatusConflict && effects == 1:
-		w.count("409 after it took effect") // Its answer was lost, and somebody else's update came before the second try.
+	case u.call.status == http.StatusConflict:
+		if effects == 1 {
+			w.count("409 after it took effect") // Its answer was lost, and somebody else's update came before the second try.
+		}
+		if !w.lostRace(inv, u) {
+			w.broken("order %s: %s answered 409 %s, although nobody else came in between", u.orderID, inv.name, u.call.code)
+		}
 	case u.call.status >= http.StatusBadRequest && u.call.status < http.StatusInternalServerError && effects > 0:
 		w.broken("order %s: %s answered %d and took effect", u.orderID, inv.name, u.call.status)
 	}
+}
+
+// lostRace reports whether a PUT had a reason to be answered 409: somebody else updated the order while it ran, and after its own
+// effect if it had one; or the order was not yet recorded when it began.
+func (w *world) lostRace(inv *invocation, u *change) bool {
+	versions := w.history[u.orderID]
+	if u.call.code == "order_not_recorded" {
+		return len(versions) == 0 || versions[0].serial > inv.since
+	}
+	since := inv.since
+	for _, v := range versions {
+		if v.by == inv {
+			since = v.serial
+		}
+	}
+	return slices.ContainsFunc(versions, func(v version) bool {
+		return v.by != inv && v.by.role == "update_order" && since < v.serial && v.serial <= inv.until
+	})
 }
 
 // apply is the model of an update: the table of transitions of the contract, written out once more.
