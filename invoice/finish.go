@@ -47,10 +47,15 @@ func finish(p painting, d document, compressors *sync.Pool) ([]byte, error) {
 	out := assembly{buf: bytes.NewBuffer(make([]byte, 0, len(p.pdf)+len(p.pages)*compressed)), zw: zw}
 	out.buf.WriteString("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
 	for i, o := range objects {
-		if i == 0 { // gopdf's first object is the catalog, its second the page tree.
+		switch i { // gopdf begins with the catalog, the page tree, the outlines, and the resources of all pages.
+		case 0:
 			out.add(fmt.Appendf(nil, "<</Type/Catalog/Pages 2 0 R/Lang(en-ZA)/ViewerPreferences<</DisplayDocTitle true>>/Metadata %d 0 R>>",
 				len(objects)+1))
 			continue
+		case 3:
+			if o, err = addFonts(o, p.fonts); err != nil {
+				return nil, err
+			}
 		}
 		if err := out.compress(o, contents[i]); err != nil {
 			return nil, err

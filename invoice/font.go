@@ -58,6 +58,7 @@ type fonts struct {
 	glyphs      [faces][]glyph // by character
 	files       [faces][parts]fontFile
 	container   gopdf.FontContainer
+	embeddings  embeddings
 	compressors sync.Pool // of *zlib.Writer
 }
 

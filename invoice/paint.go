@@ -12,102 +12,59 @@ import (
 type painting struct {
 	pdf   []byte // what gopdf wrote, not compressed, except for the fonts
 	pages []pageContent
+	fonts int // how many the pages use
 }
 
-// A pageContent is what goes around that which gopdf drew on a page.
+// A pageContent is what goes around that which gopdf draws on a page.
 type pageContent struct{ below, above content }
 
-// A painter makes a document with gopdf, and draws with it what is rare on a page. Texts and rectangles, which are many, it writes
-// itself: gopdf has a call of Fprintf for every glyph, and says font and place anew for every text, which took half of the
-// time of a long invoice. The painter remembers what is set, so that the PDF says it once.
+// A painter draws what is many on a page, texts and rectangles, itself: gopdf has a call of Fprintf for every glyph, and says font and
+// place anew for every text, which took half of the time of a long invoice. The painter remembers what is set, so that the PDF
+// says it once.
 type painter struct {
-	pdf     gopdf.GoPdf
 	fonts   *fonts
 	used    []*usedFont
-	font    *usedFont
+	font    int // the place of the one that is set among those used, or -1
 	size    float64
 	colour  colour
 	numbers []uint16 // of the glyphs of a run
 }
 
-// A usedFont is a font file that the document needs, and which characters of it.
-type usedFont struct {
-	file   *fontFile
-	number int // by which the pages know it
-	chars  []rune
-	seen   []bool // by character
-}
-
 // paint draws pages.
 func paint(fs *fonts, pages []page) (painting, error) {
 	p := painter{fonts: fs}
-	p.pdf.Start(gopdf.Config{PageSize: gopdf.Rect{W: pageWidth, H: pageHeight}})
-	p.pdf.SetNoCompression()
 	done := painting{pages: make([]pageContent, len(pages))}
 	for i := range pages {
-		var err error
-		if done.pages[i], err = p.page(&pages[i]); err != nil {
-			return painting{}, fmt.Errorf("paint page %d: %w", i+1, err)
-		}
+		done.pages[i] = p.page(&pages[i])
 	}
-	if err := p.embed(); err != nil {
+	done.fonts = len(p.used)
+	objects, err := fs.embed(p.used)
+	if err != nil {
 		return painting{}, err
 	}
-	const usual = 64 << 10 // bytes, with a logo
-	b := bytes.NewBuffer(make([]byte, 0, usual))
-	if _, err := p.pdf.WriteTo(b); err != nil {
-		return painting{}, fmt.Errorf("write PDF: %w", err)
-	}
-	done.pdf = b.Bytes()
-	return done, nil
+	done.pdf, err = assemble(objects, pages)
+	return done, err
 }
 
-func (p *painter) page(page *page) (pageContent, error) {
+func (p *painter) page(page *page) pageContent {
 	const lines, texts = 2 << 10, 24 << 10 // bytes, of a full page
 	c := pageContent{below: make(content, 0, lines), above: make(content, 0, texts)}
-	p.font, p.colour = nil, colour{} // A page begins in black.
+	p.colour = colour{} // A page begins in black.
 	for _, f := range page.fills {
 		if f.radius == 0 {
 			p.setColour(&c.below, f.colour)
 			c.below.fill(f.box)
 		}
 	}
-	if err := p.rare(page); err != nil {
-		return pageContent{}, err
-	}
+	p.font = -1
 	for i := range page.texts {
+		if i == 0 { // gopdf has left some colour.
+			p.colour = page.texts[i].colour
+			c.above.colour(p.colour)
+		}
 		p.text(&c.above, &page.texts[i])
 	}
-	return c, nil
-}
-
-// rare draws what gopdf draws.
-func (p *painter) rare(page *page) error {
-	p.pdf.AddPage()
-	p.pdf.SetFillColor(p.colour.r, p.colour.g, p.colour.b) // Without an operator there would be no content to put ours around.
-	for _, f := range page.fills {
-		if f.radius == 0 {
-			continue
-		}
-		p.pdf.SetFillColor(f.colour.r, f.colour.g, f.colour.b)
-		p.colour = f.colour
-		if err := p.pdf.Rectangle(f.x, f.y, f.x+f.w, f.y+f.h, "F", f.radius, 8); err != nil {
-			return err
-		}
-	}
-	for _, i := range page.images {
-		holder, err := gopdf.ImageHolderByBytes(i.logo.data)
-		if err != nil {
-			return err
-		}
-		if err := p.pdf.ImageByHolder(holder, i.x, i.y, &gopdf.Rect{W: i.w, H: i.h}); err != nil {
-			return err
-		}
-	}
-	for _, l := range page.links {
-		p.pdf.AddExternalLink(l.address, l.x, l.y, l.w, l.h)
-	}
-	return nil
+	return c
 }
 
 // text draws a text in runs of one font file each.
@@ -119,6 +76,7 @@ func (p *painter) text(c *content, t *text) {
 		p.setFont(c, t.face, part, t.size)
 		p.numbers = p.numbers[:0]
 		for _, r := range s[:n] {
+			p.used[p.font].use(r)
 			p.numbers = append(p.numbers, p.glyph(r, t.face))
 		}
 		c.glyphs(p.numbers)
@@ -127,30 +85,26 @@ func (p *painter) text(c *content, t *text) {
 	c.end()
 }
 
-// glyph returns the number of a character's glyph in the font file that is set, and sees to it that the document has it.
+// glyph returns the number of a character's glyph in the font file that is set.
 func (p *painter) glyph(r rune, f face) uint16 {
-	if !p.font.seen[r] {
-		p.font.seen[r] = true
-		p.font.chars = append(p.font.chars, r)
-	}
 	if r == ' ' {
-		return p.font.file.space
+		return p.used[p.font].file.space
 	}
 	return p.fonts.glyph(r, f).number
 }
 
 func (p *painter) setFont(c *content, f face, pt part, size float64) {
 	file := &p.fonts.files[f][pt]
-	if p.font != nil && p.font.file == file && p.size == size {
+	if p.font >= 0 && p.used[p.font].file == file && p.size == size {
 		return
 	}
-	i := slices.IndexFunc(p.used, func(u *usedFont) bool { return u.file == file })
-	if i < 0 {
-		i = len(p.used)
-		p.used = append(p.used, &usedFont{file: file, number: i + 1, seen: make([]bool, len(p.fonts.glyphs[f]))})
+	p.font = slices.IndexFunc(p.used, func(u *usedFont) bool { return u.file == file })
+	if p.font < 0 {
+		p.font = len(p.used)
+		p.used = append(p.used, newUsedFont(file, pt, len(p.fonts.glyphs[f])))
 	}
-	p.font, p.size = p.used[i], size
-	c.font(p.font.number, size)
+	p.size = size
+	c.font(p.font+1, size)
 }
 
 func (p *painter) setColour(c *content, to colour) {
@@ -160,21 +114,55 @@ func (p *painter) setColour(c *content, to colour) {
 	}
 }
 
-// embed has gopdf put the fonts into the document, with the glyphs that are used: measuring a text is what makes it take them.
-func (p *painter) embed() error {
-	for _, u := range p.used {
-		if err := u.file.parse(); err != nil {
-			return fmt.Errorf("read %s: %w", u.file.family, err)
+// assemble makes a document with gopdf: its fonts, and of its pages what the painter does not draw.
+func assemble(fonts []string, pages []page) ([]byte, error) {
+	var pdf gopdf.GoPdf
+	pdf.Start(gopdf.Config{PageSize: gopdf.Rect{W: pageWidth, H: pageHeight}})
+	pdf.SetNoCompression()
+	if pdf.GetNextObjectID() != firstFont {
+		return nil, errUnexpected
+	}
+	imported := make(map[int]string, len(fonts))
+	for i, o := range fonts {
+		imported[firstFont+i] = o
+	}
+	pdf.ImportObjects(imported, firstFont)
+	for i := range pages {
+		if err := addPage(&pdf, &pages[i]); err != nil {
+			return nil, fmt.Errorf("paint page %d: %w", i+1, err)
 		}
-		if err := p.pdf.AddTTFFontFromFontContainer(u.file.family, &p.fonts.container); err != nil {
-			return fmt.Errorf("use %s: %w", u.file.family, err)
+	}
+	const usual = 64 << 10 // bytes, with a logo
+	b := bytes.NewBuffer(make([]byte, 0, usual))
+	if _, err := pdf.WriteTo(b); err != nil {
+		return nil, fmt.Errorf("write PDF: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func addPage(pdf *gopdf.GoPdf, page *page) error {
+	pdf.AddPage()
+	pdf.SetFillColor(0, 0, 0) // Without an operator there would be no content to put the painter's around.
+	for _, f := range page.fills {
+		if f.radius == 0 {
+			continue
 		}
-		if err := p.pdf.SetFont(u.file.family, "", 1); err != nil {
-			return fmt.Errorf("use %s: %w", u.file.family, err)
+		pdf.SetFillColor(f.colour.r, f.colour.g, f.colour.b)
+		if err := pdf.Rectangle(f.x, f.y, f.x+f.w, f.y+f.h, "F", f.radius, 8); err != nil {
+			return err
 		}
-		if _, err := p.pdf.MeasureTextWidth(string(u.chars)); err != nil {
-			return fmt.Errorf("use %s: %w", u.file.family, err)
+	}
+	for _, i := range page.images {
+		holder, err := gopdf.ImageHolderByBytes(i.logo.data)
+		if err != nil {
+			return err
 		}
+		if err := pdf.ImageByHolder(holder, i.x, i.y, &gopdf.Rect{W: i.w, H: i.h}); err != nil {
+			return err
+		}
+	}
+	for _, l := range page.links {
+		pdf.AddExternalLink(l.address, l.x, l.y, l.w, l.h)
 	}
 	return nil
 }
