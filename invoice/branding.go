@@ -45,6 +45,12 @@ func (b *branding) brand(ctx context.Context) (Brand, []error) {
 	logo := make(chan answer, 1)
 	go func() {
 		var a answer
+		defer func() {
+			if p := recover(); p != nil { // Nobody else would: it would be the end of the process, and of its other invoices.
+				a = answer{errs: append(a.errs, fmt.Errorf("read logo: panic: %v", p))}
+			}
+			logo <- a
+		}()
 		for i := range b.logos {
 			l, found, err := b.logos[i].get(ctx, b)
 			if err != nil {
@@ -54,7 +60,6 @@ func (b *branding) brand(ctx context.Context) (Brand, []error) {
 				break
 			}
 		}
-		logo <- a
 	}()
 	brand, _, err := b.company.get(ctx, b)
 	if brand.Name == "" {

@@ -240,6 +240,14 @@ func TestFaultyBranding(t *testing.T) {
 		"S3 fails": {func(b *bucket) {
 			b.onGet = func(context.Context, string) error { return fault }
 		}, "KimmyAI", false, 3},
+		"reading the logo panics": {func(b *bucket) {
+			b.onGet = func(_ context.Context, key string) error {
+				if key == "branding/logo.png" {
+					panic("a mistake")
+				}
+				return nil
+			}
+		}, "KimmyAI (Pty) Ltd", false, 1},
 		"a body breaks off": {func(b *bucket) {
 			b.body = func(r io.Reader) io.Reader { return io.MultiReader(io.LimitReader(r, 9), failing{}) }
 		}, "KimmyAI", false, 2},
