@@ -28,7 +28,7 @@ type Options struct {
 	Seed    uint64
 	Orders  int     // what clients and other producers want
 	Faulty  float64 // share of the calls that go wrong, 0 to 1
-	Deadly  float64 // share of the calls at which the invocation dies
+	Deadly  float64 // share of the calls at which the invocation dies; at a fifth as many the handler panics
 	Clients int     // at a time
 	// Watch lets the test log every event whose name contains it: part of the name of an invocation, an order, a client.
 	Watch string
@@ -60,7 +60,7 @@ const (
 	// mostSkew is how far a clock may be off. Two clocks may differ by twice as much: less than a mail's claim outlasts an
 	// invocation by (150 s − 30 s).
 	mostSkew = 50 * time.Second
-	// mostDays bounds a run in virtual time. One that takes longer is stuck.
+	// mostDays bounds the virtual time until a run comes to rest. One that takes longer is stuck.
 	mostDays = 20
 )
 
@@ -174,10 +174,11 @@ func (w *world) dequeue(s *step) {
 
 // settle gives one step after the other its turn until nothing is left to happen.
 func (w *world) settle() {
+	begin := time.Now()
 	for {
 		synctest.Wait() // Whoever had a turn has come to his next step, or to the end.
 		w.endOverdue()
-		if time.Since(w.start) > mostDays*24*time.Hour {
+		if time.Since(begin) > mostDays*24*time.Hour {
 			w.t.Fatalf("seed %d: the simulation does not come to rest: %d steps, %d invocations", w.o.Seed, len(w.steps), len(w.running))
 		}
 		ready := w.ready()
@@ -278,7 +279,7 @@ func (w *world) happens(r *rand.Rand, probability float64) bool {
 func columns() []string {
 	return []string{
 		"orders", "recorded", "failed for good", "calls", "faults", "fail before", "fail after", "timeout", "throttled", "server error", "conflict", "slow",
-		"deliveries", "redeliveries", "kills", "clock jumps", "duplicates suppressed", "mails", "mails sent twice", "redriven", "broken",
+		"deliveries", "redeliveries", "kills", "panics", "clock jumps", "duplicates suppressed", "mails", "mails sent twice", "redriven", "broken",
 	}
 }
 

@@ -78,6 +78,8 @@ func (t transport) Do(req *http.Request) (*http.Response, error) {
 	switch {
 	case inv.dead():
 		return nil, errKilled
+	case p.panics:
+		panic("a mistake in the handler")
 	case p.err != nil:
 		return nil, p.err
 	}
@@ -93,6 +95,7 @@ type pending struct {
 	answered chan struct{}
 	answer   cloud.Answer
 	err      error
+	panics   bool      // whoever made it, on its return
 	took     bool      // effect
 	mail     *sentMail // that SES took by it, or nil
 }
@@ -120,6 +123,17 @@ func (p *pending) serve() {
 		w.count("kills")
 		w.trace(p.step.name + ": killed")
 		p.of.kill()
+		return
+	}
+	mistake := w.chance(fmt.Sprintf("panic %s %d", name, w.calls[name]))
+	if w.happens(mistake, w.o.Deadly/5) && p.call.Operation != "ChangeMessageVisibilityBatch" { // Which is no single message's.
+		if mistake.IntN(2) == 0 {
+			p.carryOut()
+		}
+		w.count("panics")
+		w.trace(p.step.name + ": panics")
+		p.of.panicked, p.panics = true, true
+		close(p.answered)
 		return
 	}
 	if r.Float64() >= w.o.Faulty {

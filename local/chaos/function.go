@@ -76,6 +76,11 @@ type invocation struct {
 	status   int  // what an API role answered, 0 for nothing
 	replayed bool // what it answered was another acceptance's
 	failures int  // what a consumer reported
+	panicked bool // a call of it did
+
+	late    bool            // a consumer's that began with less time than a message needs, and must not start one
+	delayed string          // calls that said when messages come again
+	unknown map[string]bool // orders whose mail went to SES, while the ledger was not told yet what came of it
 }
 
 // A result is what came of an invocation. A payload of nil means that there was none.
@@ -84,6 +89,9 @@ type result struct {
 }
 
 func (i *invocation) dead() bool { return i.killed.Load() }
+
+// enough is how much time a message needs to be started (contract, section 7).
+const enough = 5 * time.Second
 
 // kill ends the process: from now on it has no effect on anything.
 func (i *invocation) kill() {
@@ -193,7 +201,7 @@ func (w *world) late(m *cloud.Message, asked time.Duration) time.Duration {
 func (w *world) invoke(role string, payload []byte, finish func(*invocation, result)) {
 	w.serial++
 	f := w.functions[role]
-	inv := &invocation{name: fmt.Sprintf("%07d %s", w.serial, role), role: role, died: make(chan struct{})}
+	inv := &invocation{name: fmt.Sprintf("%07d %s", w.serial, role), role: role, died: make(chan struct{}), unknown: map[string]bool{}}
 	r := w.chance("invocation " + inv.name)
 	e := w.environment(f, r)
 	inv.env, e.invocation, inv.began, inv.since = e, inv, e.Now(), w.versions
@@ -203,7 +211,11 @@ func (w *world) invoke(role string, payload []byte, finish func(*invocation, res
 		w.count("invocations short of time")
 	}
 	inv.deadline = time.Now().Add(left)
+	inv.late = left < enough && slices.ContainsFunc(w.sources, func(s *source) bool { return s.role == role })
 	inv.finish = func(r result) {
+		if inv.panicked && !inv.dead() && r.payload == nil {
+			w.broken("%s failed as a whole because one call panicked", inv.name)
+		}
 		if !inv.dead() {
 			e.invocation = nil
 			f.idle = append(f.idle, e)
@@ -215,7 +227,7 @@ func (w *world) invoke(role string, payload []byte, finish func(*invocation, res
 	w.running = append(w.running, inv)
 	w.count("invocations")
 	go func() {
-		answer, err := e.handler.Invoke(ctx, payload)
+		answer, err := e.call(ctx, payload)
 		inv.cancel()
 		if inv.dead() {
 			return
@@ -226,6 +238,17 @@ func (w *world) invoke(role string, payload []byte, finish func(*invocation, res
 		inv.returned.Store(true)
 		w.enqueue(&step{name: inv.name + " ends", from: time.Now(), of: inv, do: func() { w.end(inv, result{answer}) }})
 	}()
+}
+
+// call runs the handler as the Lambda runtime does, which takes a panic for the end of the process.
+func (e *environment) call(ctx context.Context, payload []byte) (answer []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.world.broken("%s died of a panic: %v", e.invocation.name, p)
+			err = errKilled
+		}
+	}()
+	return e.handler.Invoke(ctx, payload)
 }
 
 // environment returns an idle environment of the function or a new one. Clocks jump between invocations.
@@ -269,17 +292,22 @@ type logReader struct {
 	mu sync.Mutex
 }
 
+var stack = regexp.MustCompile(`"stack":"[^"]*"`)
+
 func (l *logReader) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	n := len(line)
 	if i := l.e.invocation; i != nil && i.dead() {
-		return len(line), nil
+		return n, nil
+	}
+	if i := l.e.invocation; i != nil && i.panicked {
+		line = stack.ReplaceAll(line, nil) // Its files have an @ before their module's version.
+	} else if bytes.Contains(line, []byte("panic")) {
+		l.w.broken("panic: %s", line)
 	}
 	if bytes.Contains(line, []byte("@")) || bytes.Contains(line, []byte(street)) {
 		l.w.broken("personal data in the log: %s", line)
-	}
-	if bytes.Contains(line, []byte("panic")) {
-		l.w.broken("panic: %s", line)
 	}
 	if bytes.Contains(line, []byte(`"_aws"`)) {
 		var m struct{ Duplicates, MailFallbacks, OrdersRecorded int }
@@ -289,7 +317,7 @@ func (l *logReader) Write(line []byte) (int, error) {
 		l.w.add("duplicates suppressed", m.Duplicates)
 		l.w.add("mails without template", m.MailFallbacks)
 	}
-	return len(line), nil
+	return n, nil
 }
 
 // A source delivers the messages of a queue to a function, as Lambda's event source mapping does.
@@ -384,7 +412,11 @@ func (w *world) deleteDone(s *source, inv *invocation, messages []cloud.Message,
 		failed[f.ItemIdentifier] = true
 	}
 	inv.failures = len(failed)
+	w.checkBatch(inv)
 	for _, m := range messages {
+		if failed[m.ID] && !strings.Contains(inv.delayed, m.Handle) {
+			w.broken("%s reported %s as failed, and never said when it should come again", inv.name, m.ID)
+		}
 		switch {
 		case failed[m.ID]:
 			w.count("messages failed")

@@ -148,16 +148,37 @@ func (w *world) carriedOut(p *pending) {
 	p.mail = m
 }
 
-// arrived remembers attempts to note a mail in the ledger.
+// arrived remembers what a process tries, whatever comes of it: to note or give up a mail in the ledger, to delay messages, and to
+// work on messages although its time is nearly over.
 func (w *world) arrived(p *pending) {
-	if p.call.Operation != "UpdateItem" || !strings.Contains(p.call.Target, "|SENT#") {
-		return
+	inv := p.of
+	switch {
+	case p.call.Operation == "ChangeMessageVisibilityBatch":
+		inv.delayed += p.call.Target
+	case inv.late:
+		inv.late = false // Once is enough.
+		w.broken("%s began with a message although it was nearly at its end: %s", inv.name, p.call)
 	}
-	for _, kind := range []string{"internal", "customer"} {
-		for _, m := range w.mails[kind+" "+p.orderID()] {
-			if m.by == p.of && m.answered {
-				m.noting = true
+	switch {
+	case p.call.Service == "ses":
+		inv.unknown[p.orderID()] = true
+	case p.call.Operation == "UpdateItem" && strings.Contains(p.call.Target, "|SENT#"):
+		delete(inv.unknown, p.orderID())
+		for _, kind := range []string{"internal", "customer"} {
+			for _, m := range w.mails[kind+" "+p.orderID()] {
+				if m.by == inv && m.answered {
+					m.noting = true
+				}
 			}
+		}
+	}
+}
+
+// checkBatch: whoever sent a mail, or failed to, tells the ledger, so that nobody waits for him.
+func (w *world) checkBatch(inv *invocation) {
+	for id := range inv.unknown {
+		if !inv.panicked {
+			w.broken("order %s: %s neither noted its mail nor gave up its claim", id, inv.name)
 		}
 	}
 }
@@ -241,6 +262,27 @@ func (w *world) check() {
 	w.checkDeadLetters()
 	w.checkChanges()
 	w.checkTenants()
+	w.checkExpiry()
+}
+
+// checkExpiry: after a month nothing is known of an order that failed, although the table still has its receipt.
+func (w *world) checkExpiry() {
+	time.Sleep(31 * 24 * time.Hour)
+	for i, wi := range w.wishes {
+		if _, bad := badCarts()[kindOf(wi.cartID)]; !bad || wi.orderID == "" {
+			continue
+		}
+		w.count("receipts expired")
+		go func() {
+			c := w.request(fmt.Sprintf("latecomer %d", i), "get_order", wi.tenant, func(e *events.APIGatewayProxyRequest) {
+				e.PathParameters = map[string]string{"orderId": wi.orderID}
+			})
+			if c.status != http.StatusNotFound {
+				w.broken("order %s: GET was answered %d after its receipt expired", wi.orderID, c.status)
+			}
+		}()
+	}
+	w.settle()
 }
 
 // checkOrders: every 202 has one order record with the number and time of its answer and the right amounts, or says why not.
