@@ -152,23 +152,21 @@ func TestInk(t *testing.T) {
 			outlines[glyph{advance: int16(f), part: p}] = face
 		}
 	}
-	wanted := image.NewGray(image.Rect(0, 0, cellWidth*scale, cellHeight*scale))
+	wanted := image.NewAlpha(image.Rect(0, 0, cellWidth*scale, cellHeight*scale))
 	// differs reports whether the i-th cell as it was drawn shows something else than the character.
 	differs := func(i int, r rune) bool {
 		c := cells[i]
-		draw.Draw(wanted, wanted.Rect, image.White, image.Point{}, draw.Src)
-		d := font.Drawer{
-			Dst: wanted, Src: image.Black, Face: outlines[glyph{advance: int16(c.f), part: fs.glyph(r, c.f).part}],
-			Dot: fixed.P(originX*scale, originY*scale),
-		}
-		d.DrawString(string(r))
+		clear(wanted.Pix)
+		outline := outlines[glyph{advance: int16(c.f), part: fs.glyph(r, c.f).part}]
+		at, mask, from, _, _ := outline.Glyph(fixed.P(originX*scale, originY*scale), r)
+		draw.Draw(wanted, at, mask, from, draw.Src)
 		n, x, y := place(i)
 		corner := image.Pt((x-originX)*scale, (y-originY)*scale)
 		ink, difference := 0, 0
 		for py := range wanted.Rect.Dy() {
 			gots := drawn[n].Pix[drawn[n].PixOffset(corner.X, corner.Y+py):]
 			for px, w := range wanted.Pix[wanted.PixOffset(0, py):][:wanted.Rect.Dx()] {
-				want, got := 255-int(w), 255-int(gots[px])
+				want, got := int(w), 255-int(gots[px])
 				ink += want
 				difference += max(want-got, got-want)
 			}
