@@ -1,7 +1,6 @@
 package roles
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -19,7 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/matryer/is"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/bbws/order-lambda/local/bench/standin"
 )
@@ -259,55 +257,4 @@ func TestTrace(t *testing.T) {
 		is.Equal(udpAddress("169.254.79.129:2000"), "169.254.79.129:2000")
 		is.Equal(udpAddress("tcp:127.0.0.1:2000 udp:127.0.0.2:2001"), "127.0.0.2:2001")
 	})
-}
-
-// TestMetricsSchema holds the metrics of every role to what CloudWatch reads.
-func TestMetricsSchema(t *testing.T) {
-	schema, err := jsonschema.NewCompiler().Compile("testdata/emf.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, role := range All() {
-		t.Run(role.Name, func(t *testing.T) {
-			is := is.New(t)
-			settings, err := Configure(getter(complete(role.Name)))
-			is.NoErr(err)
-			var out bytes.Buffer
-			transport := standin.Transport{Handler: newStandIn(t, role.Name)}
-			h := Build(settings, Deps{
-				AWS:       aws.Config{Region: "eu-west-1", BaseEndpoint: aws.String("http://127.0.0.1:1"), HTTPClient: transport, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", "")},
-				Transport: transport, Stdout: &out, Now: time.Now,
-			})
-			event, err := os.ReadFile(filepath.Join("testdata", role.Name+".json"))
-			is.NoErr(err)
-			_, err = h.Invoke(t.Context(), event)
-			is.NoErr(err)
-			found := 0
-			for line := range strings.Lines(out.String()) {
-				is.True(!strings.Contains(line, "@")) // no e-mail address in any line
-				var document map[string]any
-				is.NoErr(json.Unmarshal([]byte(line), &document))
-				if document["_aws"] == nil {
-					continue
-				}
-				found++
-				is.NoErr(schema.Validate(document))
-				directive := document["_aws"].(map[string]any)["CloudWatchMetrics"].([]any)[0].(map[string]any)
-				for _, dimension := range directive["Dimensions"].([]any)[0].([]any) {
-					_, ok := document[dimension.(string)].(string)
-					is.True(ok) // a dimension's value is a text of the line
-				}
-				for _, m := range directive["Metrics"].([]any) {
-					switch v := document[m.(map[string]any)["Name"].(string)].(type) {
-					case float64:
-					case []any:
-						is.True(len(v) <= 100) // CloudWatch takes a hundred values
-					default:
-						t.Errorf("%v has no value", m)
-					}
-				}
-			}
-			is.Equal(found, 1)
-		})
-	}
 }
