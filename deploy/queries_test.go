@@ -1,0 +1,197 @@
+package deploy_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/matryer/is"
+
+	"github.com/bbws/order-lambda/local/bench/standin"
+	"github.com/bbws/order-lambda/roles"
+)
+
+// discovered are the fields that Logs Insights finds by itself in the log of a function in the format Text, and that the queries may
+// use. Source: "Supported logs and discovered fields" of the CloudWatch Logs user guide; @initDuration, which is only in the
+// report of a cold start, is in its sample queries for Lambda.
+var discovered = []string{
+	"@timestamp", "@message", "@log", "@logStream", "@ingestionTime", "@requestId", "@duration", "@billedDuration", "@initDuration",
+	"@type", "@maxMemoryUsed", "@memorySize", "@xrayTraceId", "@xraySegmentId",
+}
+
+// TestQueriesAskForWhatIsLogged holds the queries of Logs Insights to lines that the roles write, at the level that is deployed: a
+// field of another name would be an empty column, and in a filter an empty answer.
+func TestQueriesAskForWhatIsLogged(t *testing.T) {
+	lines := logged(t)
+	files, err := fs.Glob(os.DirFS("queries"), "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is.New(t).Equal(files, []string{"cold-starts.logs", "failures-by-reason.logs", "order-trail.logs", "slowest-invocations.logs"})
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
+			is := is.New(t)
+			query, err := os.ReadFile(filepath.Join("queries", file))
+			is.NoErr(err)
+			is.True(bytes.HasPrefix(query, []byte("# "))) // says what it shows
+			is.Equal(unknown(string(query), lines), nil)
+		})
+	}
+}
+
+// TestEveryRoleTellsOfTheOrder holds the trail of an order to its way: no role that handles it is missing.
+func TestEveryRoleTellsOfTheOrder(t *testing.T) {
+	tells := map[any]bool{}
+	for _, line := range logged(t) {
+		if line["orderId"] != nil && line["level"] == "info" {
+			tells[line["role"]] = true
+		}
+	}
+	for _, role := range roles.All() {
+		is.New(t).Equal(tells[role.Name], role.Name != "list_orders") // role
+	}
+}
+
+// TestUnknownFieldsAreFound shows that the test above can fail.
+func TestUnknownFieldsAreFound(t *testing.T) {
+	lines := []map[string]any{{"level": "info", "orderId": "1", "durationMs": 2.0}, {"level": "error", "reason": "x", "orderId": "2"}}
+	for query, want := range map[string][]string{
+		"fields @timestamp, level, durationMs # reson\n| filter orderId = \"reson\"\n| sort @timestamp asc\n| limit 10": nil,
+		"fields level, durationMS":                              {"durationMS"},
+		"fields @timestmp":                                      {"@timestmp"},
+		"filter levl = \"error\"":                               {"levl"},
+		"filter level = \"fatal\"":                              {"level"},      // no line has it
+		"filter level in [\"error\", \"warn\"] | fields reason": {"level"},      // one is enough to be wrong
+		"filter level in [\"error\"]\n| fields durationMs":      {"durationMs"}, // it is in other lines only
+		"filter level in [\"error\"]\n| stats count(*) as lines, latest(reson) as last by level, bin(1h) | sort lines desc": {"reson"},
+		"stats count(*) as lines by orderID": {"orderID"},
+		"sort lines desc":                    {"lines"}, // a name that nothing gives
+		"fields 100 * durationMs / count(*) as share, pct(durationMs, 95) | sort share": nil,
+	} {
+		is.New(t).Equal(unknown(query, lines), want) // query
+	}
+}
+
+var (
+	comment = regexp.MustCompile(`(?m)#.*$`)
+	quoted  = regexp.MustCompile(`"[^"]*"`)
+	alias   = regexp.MustCompile(`\bas\s+(\w+)`)
+	// word is a number with its unit, or a name, with a bracket behind it if it is that of a function.
+	word = regexp.MustCompile(`\d\w*|@?[A-Za-z_]\w*\s*\(?`)
+	// condition is the part of a filter that compares a field with texts.
+	condition = regexp.MustCompile(`\bfilter\s+(@?\w+)\s*(?:=|in)\s*(\[[^\]]*\]|"[^"]*")`)
+	language  = []string{"fields", "filter", "stats", "sort", "limit", "by", "as", "asc", "desc", "in", "and", "or", "not", "like"}
+)
+
+// unknown returns the fields of a query that are neither discovered nor in any of the lines that its filters let pass, and those that
+// a filter compares with what none of them has.
+func unknown(query string, lines []map[string]any) (fields []string) {
+	query = comment.ReplaceAllString(query, "")
+	for _, m := range condition.FindAllStringSubmatch(query, -1) {
+		if m[1] == "orderId" { // whichever is put there
+			lines = slices.DeleteFunc(slices.Clone(lines), func(line map[string]any) bool { return line["orderId"] == nil })
+		} else if !strings.HasPrefix(m[1], "@") {
+			var let []map[string]any
+			for _, value := range quoted.FindAllString(m[2], -1) {
+				having := slices.DeleteFunc(slices.Clone(lines), func(line map[string]any) bool { return line[m[1]] != strings.Trim(value, `"`) })
+				if len(having) == 0 && !slices.Contains(fields, m[1]) {
+					fields = append(fields, m[1])
+				}
+				let = append(let, having...)
+			}
+			if len(let) > 0 {
+				lines = let
+			}
+		}
+	}
+	query = quoted.ReplaceAllString(query, "")
+	known := slices.Concat(discovered, language)
+	for _, m := range alias.FindAllStringSubmatch(query, -1) {
+		known = append(known, m[1])
+	}
+	for _, line := range lines {
+		known = slices.AppendSeq(known, maps.Keys(line))
+	}
+	for _, name := range word.FindAllString(query, -1) {
+		name = strings.TrimSpace(name)
+		if !strings.HasSuffix(name, "(") && (name[0] < '0' || name[0] > '9') && !slices.Contains(known, name) && !slices.Contains(fields, name) {
+			fields = append(fields, name)
+		}
+	}
+	return fields
+}
+
+// logged returns what the roles log at INFO: when all is well, when a service that they call fails, and for a cart that is gone.
+func logged(t *testing.T) (lines []map[string]any) {
+	t.Helper()
+	golden, err := os.ReadFile("../store/testdata/order.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fails := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	for _, role := range roles.All() {
+		well, err := standin.New(role.Name, golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, "/cart/") {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			well.ServeHTTP(w, r)
+		})
+		for _, services := range []http.Handler{well, fails, gone} {
+			lines = append(lines, invoke(t, role.Name, services)...)
+		}
+	}
+	return lines
+}
+
+// invoke returns the lines that a role logs about the event of its tests.
+func invoke(t *testing.T, role string, services http.Handler) (lines []map[string]any) {
+	t.Helper()
+	env := map[string]string{}
+	for _, kv := range standin.Environ(role, "http://127.0.0.1:1") {
+		name, value, _ := strings.Cut(kv, "=")
+		env[name] = value
+	}
+	settings, err := roles.Configure(func(name string) string { return env[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	transport := standin.Transport{Handler: services}
+	h := roles.Build(settings, roles.Deps{
+		AWS: aws.Config{
+			Region: "eu-west-1", BaseEndpoint: aws.String("http://127.0.0.1:1"), HTTPClient: transport, Credentials: aws.AnonymousCredentials{},
+			Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		},
+		Transport: transport, Stdout: &out, Now: time.Now,
+	})
+	event, err := os.ReadFile(filepath.Join("..", "roles", "testdata", role+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "request-1"})
+	_, _ = h.Invoke(ctx, event) // what fails is to be in the log
+	for text := range bytes.Lines(out.Bytes()) {
+		var line map[string]any
+		if err := json.Unmarshal(text, &line); err != nil {
+			t.Fatalf("%s logs %q: %v", role, text, err)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
