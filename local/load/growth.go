@@ -2,175 +2,189 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
+	"net/http"
+	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"golang.org/x/sync/errgroup"
-
-	"github.com/bbws/order-lambda/local/emulator"
-	"github.com/bbws/order-lambda/local/lambdaapi"
 	"github.com/bbws/order-lambda/local/stack"
+	"github.com/bbws/order-lambda/order"
+	"github.com/bbws/order-lambda/store"
 )
 
-const samples = 60 // of each kind of request, for each size
+const (
+	samples  = 60 // of each kind of request, for each size
+	warmup   = 5  // before them
+	pageSize = 50
 
-// growth fills one tenant after the other and shows what a create, a get, and the first and a later page of a list take.
-func (l *load) growth(ctx context.Context, sizes string) error {
-	if sizes == "" {
+	pause = 200 * time.Millisecond // after the last mail: the invoice may come later
+)
+
+// A request is measured through the API and, by the store alone, in its calls of the table.
+type request struct {
+	name   string
+	api    func(k int) error // the k-th
+	table  func(k int) error
+	queues bool // the service has more to do when it has answered
+}
+
+// medians are the times of a request with so many orders in the tenant.
+type medians struct {
+	request    string
+	orders     int
+	api, table time.Duration
+}
+
+// growth fills one tenant after the other and shows what a create, a get, and the first and the middle page of a list take: through
+// the API, and in the calls that the same code makes of the table. What a larger table costs the table is not ours; what it costs
+// beyond that is.
+func (l *load) growth(ctx context.Context, sizes []int) error {
+	var all []medians
+	for _, n := range sizes {
+		measured, err := l.grow(ctx, n)
+		if err != nil {
+			return err
+		}
+		all = append(all, measured...)
+	}
+	if len(all) == 0 {
 		return nil
 	}
-	_, _ = fmt.Fprintf(l.out, "\n### Growth: medians with so many orders in one tenant\n\n| orders | create | get | first page | by date | page in the middle |\n|---|---|---|---|---|---|\n")
-	for size := range strings.SplitSeq(sizes, ",") {
-		n, err := strconv.Atoi(size)
-		if err != nil || n < 1 || n > 1_000_000 {
-			return fmt.Errorf("size %q must be a whole number up to a million", size)
-		}
-		c, err := l.newCaller("growth-" + size)
-		if err != nil {
-			return err
-		}
-		ids, err := l.fill(ctx, c.tenant, n)
-		if err != nil {
-			return err
-		}
-		list := "/v1.0/tenants/" + c.tenant + "/orders?pageSize=50"
-		middle, err := l.token(ctx, c, list, min(n/100, 20)) // far enough to be no first page
-		if err != nil {
-			return err
-		}
-		row := make([]string, 5)
-		for i, path := range []string{"", "/v1.0/orders/", list, list + "&sort=-dateCreated", list + "&startAt=" + middle} {
+	_, err := fmt.Fprint(l.out, growthTable(all))
+	return err
+}
+
+// grow measures with n orders in a tenant.
+func (l *load) grow(ctx context.Context, n int) ([]medians, error) {
+	c, err := l.newCaller(fmt.Sprint("growth-", n))
+	if err != nil {
+		return nil, err
+	}
+	f, begin := newFiller(), time.Now()
+	ids, err := f.fill(ctx, l.stack.DynamoDB, c.tenant, n)
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(begin)
+	fmt.Fprintf(os.Stderr, "\rfilled %s in %.1f s, %.0f orders a second\n", c.tenant, took.Seconds(), float64(n)/took.Seconds())
+
+	watch := &stopwatch{Client: l.stack.DynamoDB}
+	requests, err := l.requests(ctx, c, f, n, ids, store.New(watch, stack.Table, time.Now))
+	if err != nil {
+		return nil, err
+	}
+	var all []medians
+	for _, r := range requests {
+		fmt.Fprintf(os.Stderr, "%d orders: %s\n", n, r.name)
+		var api, table []time.Duration
+		for k := range warmup + samples {
 			l.reset()
-			for k := range samples {
-				switch i {
-				case 0:
-					_, err = l.create(ctx, c)
-				case 1:
-					err = l.call(ctx, c, "GET", path+ids[k*len(ids)/samples], nil, nil, 200)
-				default:
-					err = l.call(ctx, c, "GET", path, nil, nil, 200)
+			if r.queues {
+				time.Sleep(pause)
+			}
+			if err := r.api(k); err != nil {
+				return nil, fmt.Errorf("%s: %w", r.name, err)
+			}
+			through := l.last
+			if r.queues {
+				if _, missing := l.mails(ctx); missing > 0 {
+					return nil, fmt.Errorf("%s: no mail within %s", r.name, settleTime)
 				}
-				if err != nil {
+				time.Sleep(pause)
+			}
+			watch.took = 0
+			if err := r.table(k + samples/2); err != nil {
+				return nil, fmt.Errorf("%s: %w", r.name, err)
+			}
+			if k >= warmup {
+				api, table = append(api, through), append(table, watch.took)
+			}
+		}
+		slices.Sort(api)
+		slices.Sort(table)
+		all = append(all, medians{r.name, n, quantile(api, 0.5), quantile(table, 0.5)})
+	}
+	return all, nil
+}
+
+// requests returns what is measured with the n orders of a caller's tenant, of which ids are some.
+func (l *load) requests(ctx context.Context, c caller, f filler, n int, ids []string, s *store.Store) ([]request, error) {
+	requests := []request{
+		{
+			name: "get",
+			api: func(k int) error {
+				return l.call(ctx, c, http.MethodGet, "/v1.0/orders/"+ids[k%len(ids)], nil, nil, http.StatusOK)
+			},
+			table: func(k int) error {
+				_, err := s.Order(ctx, c.tenant, ids[k%len(ids)])
+				return err
+			},
+		},
+	}
+	for _, by := range []struct {
+		name string
+		sort store.Sort
+	}{{"by id", store.ByID}, {"newest first", store.NewestFirst}} {
+		middle, err := after(ctx, f.middle(c.tenant, n), by.sort)
+		if err != nil {
+			return nil, err
+		}
+		for _, page := range []struct{ name, token string }{{"first page", ""}, {"middle page", middle}} {
+			query := url.Values{"pageSize": {strconv.Itoa(pageSize)}}
+			if by.sort != "" {
+				query.Set("sort", string(by.sort))
+			}
+			if page.token != "" {
+				query.Set("startAt", page.token)
+			}
+			path := "/v1.0/tenants/" + c.tenant + "/orders?" + query.Encode()
+			requests = append(requests, request{
+				name: page.name + " " + by.name,
+				api:  func(int) error { return l.call(ctx, c, http.MethodGet, path, nil, nil, http.StatusOK) },
+				table: func(int) error {
+					_, err := s.List(ctx, store.ListQuery{TenantID: c.tenant, Size: pageSize, Sort: by.sort, StartAt: page.token})
 					return err
-				}
-			}
-			took := slices.Concat(slices.Collect(maps.Values(l.took))...)
-			slices.Sort(took)
-			row[i] = fmt.Sprintf("%.1f ms", float64(took[len(took)/2].Microseconds())/1000)
+				},
+			})
 		}
-		_, _ = fmt.Fprintf(l.out, "| %d | %s |\n", n, strings.Join(row, " | "))
 	}
-	return nil
+	return append(requests, request{ // last, since it makes the tenant larger
+		name: "create", queues: true,
+		api: func(int) error {
+			id, err := l.create(ctx, c)
+			l.orders = []placed{{c, id, time.Now()}}
+			return err
+		},
+		table: func(int) error {
+			_, _, err := s.Accept(ctx, order.Creation{
+				OrderID: order.NewID(), TenantID: c.tenant, CustomerEmail: "thandi@example.com", DateCreated: order.NewTimestamp(time.Now()),
+			}, nil)
+			return err
+		},
+	}), nil
 }
 
-// token returns the token of a page some pages on.
-func (l *load) token(ctx context.Context, c caller, path string, pages int) (string, error) {
-	token := ""
-	for range pages {
-		var page struct{ Pagination struct{ NextToken string } }
-		at := path
-		if token != "" {
-			at += "&startAt=" + token
-		}
-		if err := l.call(ctx, c, "GET", at, nil, &page, 200); err != nil {
-			return "", err
-		}
-		token = page.Pagination.NextToken
-	}
-	return token, nil
-}
-
-// fill writes n orders of a tenant past the service, made of the golden item of the store's tests, and returns the ids of some.
-func (l *load) fill(ctx context.Context, tenant string, n int) ([]string, error) {
-	root, err := emulator.Root()
-	if err != nil {
-		return nil, err
-	}
-	golden, err := os.ReadFile(filepath.Join(root, "store", "testdata", "order.json"))
-	if err != nil {
-		return nil, err
-	}
-	var stored map[string]any
-	if err := json.Unmarshal(golden, &stored); err != nil {
-		return nil, err
-	}
-	item := attribute(map[string]any{"M": stored}).(*types.AttributeValueMemberM).Value
-	const batch, writers = 25, 4
-	ids := make([]string, min(n, samples))
-	var written atomic.Int64
-	var group errgroup.Group
-	group.SetLimit(writers)
-	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-	for first := 0; first < n && ctx.Err() == nil; first += batch {
-		group.Go(func() error {
-			var requests []types.WriteRequest
-			for i := first; i < min(first+batch, n); i++ {
-				id := lambdaapi.NewID()
-				if k := i * len(ids) / n; i == (k*n+len(ids)-1)/len(ids) {
-					ids[k] = id
-				}
-				created := start.Add(time.Duration(i) * time.Second).Format("2006-01-02T15:04:05.000000Z")
-				o := maps.Clone(item)
-				for name, value := range map[string]string{
-					"PK": "TENANT#" + tenant, "SK": "ORDER#" + id, "GSI1_PK": "TENANT#" + tenant, "GSI1_SK": created + "#" + id,
-					"GSI2_PK": "ORDER#" + id, "id": id, "tenantId": tenant, "dateCreated": created, "dateLastUpdated": created,
-				} {
-					o[name] = &types.AttributeValueMemberS{Value: value}
-				}
-				requests = append(requests, types.WriteRequest{PutRequest: &types.PutRequest{Item: o}})
-			}
-			for len(requests) > 0 {
-				out, err := l.stack.DynamoDB.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
-					RequestItems: map[string][]types.WriteRequest{stack.Table: requests},
-				})
-				if err != nil {
-					return err
-				}
-				requests = out.UnprocessedItems[stack.Table]
-			}
-			if w := written.Add(batch); w%5000 == 0 {
-				fmt.Fprintf(os.Stderr, "\rfilling %s: %d of %d ", tenant, w, n)
-			}
-			return nil
-		})
-	}
-	return ids, group.Wait()
-}
-
-// attribute makes an attribute's value of its JSON form.
-func attribute(v map[string]any) types.AttributeValue {
-	for kind, value := range v {
-		switch value := value.(type) {
-		case bool:
-			return &types.AttributeValueMemberBOOL{Value: value}
-		case string:
-			if kind == "N" {
-				return &types.AttributeValueMemberN{Value: value}
-			}
-			return &types.AttributeValueMemberS{Value: value}
-		case []any:
-			list := &types.AttributeValueMemberL{}
-			for _, element := range value {
-				list.Value = append(list.Value, attribute(element.(map[string]any)))
-			}
-			return list
-		case map[string]any:
-			m := &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{}}
-			for name, element := range value {
-				m.Value[name] = attribute(element.(map[string]any))
-			}
-			return m
+// growthTable shows requests by kind, and each with growing numbers of orders.
+func growthTable(all []medians) string {
+	var b strings.Builder
+	b.WriteString("\n### Growth: medians with so many orders in one tenant\n\n| request | orders | API | its calls of the table alone | × | difference |\n|---|---|---|---|---|---|\n")
+	var names []string
+	for _, m := range all {
+		if !slices.Contains(names, m.request) {
+			names = append(names, m.request)
 		}
 	}
-	return &types.AttributeValueMemberNULL{Value: true}
+	for _, name := range names {
+		for _, m := range all {
+			if m.request == name {
+				fmt.Fprintf(&b, "| %s | %d | %s | %s | %.2f | %s |\n", name, m.orders, milliseconds(m.api), milliseconds(m.table),
+					float64(m.api)/float64(m.table), milliseconds(m.api-m.table))
+			}
+		}
+	}
+	return b.String()
 }

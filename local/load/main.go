@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"slices"
@@ -45,11 +47,14 @@ func main() {
 type load struct {
 	out     io.Writer
 	stack   *stack.Stack
+	url     string                     // of the API
+	log     func(role string) []string // a role's lines
 	tenants []caller
 
 	mu     sync.Mutex
 	orders []placed
 	took   map[string][]time.Duration // by route
+	last   time.Duration              // what the last request took that was answered well
 	failed map[string]int             // by what went wrong
 }
 
@@ -73,13 +78,24 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	steps, err := numbers(*rates, 10_000)
+	if err != nil {
+		return fmt.Errorf("rates: %w", err)
+	}
+	sizes, err := numbers(*grow, 1_000_000)
+	if err != nil {
+		return fmt.Errorf("grow: %w", err)
+	}
+	if *tenants < 1 {
+		return fmt.Errorf("tenants: %d is too few", *tenants)
+	}
 	l := &load{out: out}
 	s, err := stack.Start(ctx, stack.Options{Binary: *binary, Quick: true, Progress: func(what string) { fmt.Fprintln(os.Stderr, what) }})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	l.stack = s
+	l.stack, l.url, l.log = s, s.URL, s.Log
 	for i := range *tenants {
 		c, err := l.newCaller(fmt.Sprint("tenant-", i+1))
 		if err != nil {
@@ -91,16 +107,27 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	for range 20 { // so that no step pays for the processes' start
 		l.request(ctx)
 	}
-	for rate := range strings.SplitSeq(*rates, ",") {
-		r, err := strconv.Atoi(rate)
-		if err != nil || r < 1 || r > 10_000 {
-			return fmt.Errorf("rate %q must be a whole number up to 10 000", rate)
-		}
-		if err := l.step(ctx, r, *each); err != nil {
+	for _, rate := range steps {
+		if err := l.step(ctx, rate, *each); err != nil {
 			return err
 		}
 	}
-	return l.growth(ctx, *grow)
+	return l.growth(ctx, sizes)
+}
+
+// numbers reads whole numbers from 1 to most with commas between; none if there is no text.
+func numbers(list string, most int) (all []int, err error) {
+	if list == "" {
+		return nil, nil
+	}
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > most {
+			return nil, fmt.Errorf("%q is no whole number from 1 to %d", text, most)
+		}
+		all = append(all, n)
+	}
+	return all, nil
 }
 
 func (l *load) newCaller(tenant string) (caller, error) {
@@ -116,34 +143,15 @@ func (l *load) reset() {
 func (l *load) step(ctx context.Context, rate int, d time.Duration) error {
 	l.reset()
 	before := processorTimes()
-	var running sync.WaitGroup
-	slots := make(chan struct{}, mostWaiting)
-	ticker := time.NewTicker(time.Second / time.Duration(rate))
-	defer ticker.Stop()
-	begin, skipped := time.Now(), 0
-	for shown := begin; time.Since(begin) < d; {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-		select {
-		case slots <- struct{}{}:
-			running.Go(func() {
-				l.request(ctx)
-				<-slots
-			})
-		default:
-			skipped++ // the stack is saturated
-		}
-		if time.Since(shown) > time.Second {
-			shown = time.Now()
-			fmt.Fprintf(os.Stderr, "\r%d/s: %2.0f of %.0f s, %d under way ", rate, time.Since(begin).Seconds(), d.Seconds(), len(slots))
-		}
-	}
-	running.Wait()
+	begin := time.Now()
+	skipped := pace(ctx, rate, d, mostWaiting, func() { l.request(ctx) }, func(underWay int) {
+		fmt.Fprintf(os.Stderr, "\r%d/s: %2.0f of %.0f s, %d under way ", rate, time.Since(begin).Seconds(), d.Seconds(), underWay)
+	})
 	took := time.Since(begin)
-	fmt.Fprintln(os.Stderr)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "\n%d mails to come\n", len(l.orders))
 	mails, missing := l.mails(ctx)
 	inside := l.inside(begin)
 	after, all := processorTimes(), time.Since(begin)
@@ -158,9 +166,42 @@ func (l *load) step(ctx context.Context, rate int, d time.Duration) error {
 		l.row(name+" itself", inside[name])
 	}
 	l.row("POST → customer's mail", mails)
-	_, _ = fmt.Fprintf(l.out, "\n%.1f requests a second answered, %.1f orders a second, %d errors %v, %d not sent for want of room, %d mails missing. "+
-		"Of one processor: %s.\n", float64(done)/took.Seconds(), float64(len(l.orders))/took.Seconds(), sum(l.failed), l.failed, skipped, missing, shares(before, after, all))
+	_, _ = fmt.Fprintf(l.out, "\n%.1f requests a second answered, %.1f orders a second, %s, %d not sent for want of room, %d mails missing. "+
+		"Of one processor: %s.\n", float64(done)/took.Seconds(), float64(len(l.orders))/took.Seconds(), errorCounts(l.failed), skipped, missing, shares(before, after, all))
 	return nil
+}
+
+// pace calls send rate times a second for a time, whether or not what was sent before has ended, and returns when all has. If most
+// are under way, it leaves one out instead, and counts it: then whatever answers is saturated. A call that is late is made up for, so that the
+// number of calls depends on nothing else. It tells show about every second how many are under way.
+func pace(ctx context.Context, rate int, d time.Duration, most int, send func(), show func(underWay int)) (skipped int) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	slots := make(chan struct{}, most)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	begin := time.Now()
+	for i := range int(d.Seconds() * float64(rate)) {
+		timer.Reset(time.Until(begin.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+		select {
+		case <-ctx.Done():
+			return skipped
+		case <-timer.C:
+		}
+		select {
+		case slots <- struct{}{}:
+			running.Go(func() {
+				send()
+				<-slots
+			})
+		default:
+			skipped++
+		}
+		if i%rate == rate-1 {
+			show(len(slots))
+		}
+	}
+	return skipped
 }
 
 func (l *load) row(name string, took []time.Duration) {
@@ -168,37 +209,53 @@ func (l *load) row(name string, took []time.Duration) {
 		return
 	}
 	slices.Sort(took)
-	at := func(q float64) string {
-		return fmt.Sprintf("%.1f ms", float64(took[min(len(took)-1, int(q*float64(len(took))))].Microseconds())/1000)
-	}
+	at := func(q float64) string { return milliseconds(quantile(took, q)) }
 	_, _ = fmt.Fprintf(l.out, "| %s | %d | %s | %s | %s | %s |\n", name, len(took), at(0.5), at(0.95), at(0.99), at(1))
 }
 
-// request makes one request of the mix: four creates, three gets, two lists, one update.
+// quantile returns the smallest of the sorted values that a share q of them, 0 to 1, does not exceed (the nearest rank).
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
+}
+
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+}
+
+// mix is what is asked for: one of these, at random.
+var mix = []string{"create", "create", "create", "create", "get", "get", "get", "list", "list", "update"}
+
+// request makes one request of the mix.
 func (l *load) request(ctx context.Context) {
 	c := l.tenants[rand.N(len(l.tenants))] //nolint:gosec // no secret
-	kind := rand.N(10)                     //nolint:gosec // no secret
+	kind := mix[rand.N(len(mix))]          //nolint:gosec // no secret
 	l.mu.Lock()
-	known := len(l.orders) > 0
 	var p placed
-	if known {
+	if len(l.orders) > 0 {
 		p = l.orders[rand.N(len(l.orders))] //nolint:gosec // no secret
+	} else {
+		kind = "create" // there is nothing else to ask for
 	}
 	l.mu.Unlock()
-	switch {
-	case !known || kind < 4:
+	l.send(ctx, kind, c, p)
+}
+
+// send makes a request of a kind for a caller, or about an order that was placed. call notes what fails.
+func (l *load) send(ctx context.Context, kind string, c caller, p placed) {
+	switch kind {
+	case "create":
 		at := time.Now()
 		if id, err := l.create(ctx, c); err == nil {
 			l.mu.Lock()
 			l.orders = append(l.orders, placed{c, id, at})
 			l.mu.Unlock()
 		}
-	case kind < 7:
-		_ = l.call(ctx, p.caller, "GET", "/v1.0/orders/"+p.id, nil, nil, http.StatusOK)
-	case kind < 9:
-		_ = l.call(ctx, c, "GET", "/v1.0/tenants/"+c.tenant+"/orders?sort=-dateCreated", nil, nil, http.StatusOK)
-	default: // call notes what fails; not yet recorded, in the wrong state or changed meanwhile are answers, too
-		_ = l.call(ctx, p.caller, "PUT", "/v1.0/orders/"+p.id, map[string]string{"status": "payment_pending"}, nil,
+	case "get":
+		_ = l.call(ctx, p.caller, http.MethodGet, "/v1.0/orders/"+p.id, nil, nil, http.StatusOK)
+	case "list":
+		_ = l.call(ctx, c, http.MethodGet, "/v1.0/tenants/"+c.tenant+"/orders?sort=-dateCreated", nil, nil, http.StatusOK)
+	case "update": // not yet recorded, in the wrong state or changed meanwhile are answers, too
+		_ = l.call(ctx, p.caller, http.MethodPut, "/v1.0/orders/"+p.id, map[string]string{"status": "payment_pending"}, nil,
 			http.StatusOK, http.StatusConflict, http.StatusBadRequest)
 	}
 }
@@ -212,13 +269,14 @@ func (l *load) create(ctx context.Context, c caller) (id string, err error) {
 	return accepted.OrderID, err
 }
 
-// call makes a request, measures it, and decodes the data of the answer.
+// call makes a request, measures it, and decodes the data of the answer. It counts an error, also an answer that is not one of those
+// wanted, and returns it.
 func (l *load) call(ctx context.Context, c caller, method, path string, body, data any, want ...int) error {
 	content, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, l.stack.URL+path, bytes.NewReader(content))
+	req, err := http.NewRequestWithContext(ctx, method, l.url+path, bytes.NewReader(content))
 	if err != nil {
 		return err
 	}
@@ -239,9 +297,15 @@ func (l *load) call(ctx context.Context, c caller, method, path string, body, da
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		l.failed[err.Error()]++
+		what := err
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			what = failed.Err // whatever the address: that is different each time
+		}
+		l.failed[what.Error()]++
 		return err
 	}
+	l.last = took
 	route := method + " order"
 	if strings.Contains(path, "/tenants/") {
 		route = method + " list"
@@ -257,8 +321,7 @@ func (l *load) mails(ctx context.Context) (took []time.Duration, missing int) {
 		waiting[p.id] = p.at
 	}
 	for end := time.Now().Add(settleTime); len(waiting) > 0 && time.Now().Before(end) && ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
-		fmt.Fprintf(os.Stderr, "\r%d mails to come   ", len(waiting))
-		for _, line := range l.stack.Log(mailer) {
+		for _, line := range l.log(mailer) {
 			var e struct {
 				Message, OrderID string
 				Time             time.Time
@@ -272,7 +335,6 @@ func (l *load) mails(ctx context.Context) (took []time.Duration, missing int) {
 			}
 		}
 	}
-	fmt.Fprintln(os.Stderr)
 	return took, len(waiting)
 }
 
@@ -281,7 +343,7 @@ func (l *load) mails(ctx context.Context) (took []time.Duration, missing int) {
 func (l *load) inside(since time.Time) map[string][]time.Duration {
 	took := map[string][]time.Duration{}
 	for _, role := range []string{"create_order", "get_order", "list_orders", "update_order"} {
-		for _, line := range l.stack.Log(role) {
+		for _, line := range l.log(role) {
 			var e struct {
 				Message    string
 				Time       time.Time
@@ -295,11 +357,18 @@ func (l *load) inside(since time.Time) map[string][]time.Duration {
 	return took
 }
 
-func sum(counts map[string]int) (n int) {
-	for _, c := range counts {
-		n += c
+// errorCounts says how many errors there were, and of each kind how many.
+func errorCounts(failed map[string]int) string {
+	n := 0
+	var kinds []string
+	for _, what := range slices.Sorted(maps.Keys(failed)) {
+		n += failed[what]
+		kinds = append(kinds, fmt.Sprintf("%d × %s", failed[what], what))
 	}
-	return n
+	if n == 0 {
+		return "0 errors"
+	}
+	return fmt.Sprintf("%d errors (%s)", n, strings.Join(kinds, ", "))
 }
 
 // shares says which part of the stack had how much of the processors.
