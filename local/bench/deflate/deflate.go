@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -22,6 +23,7 @@ type Floor struct {
 type stream struct {
 	content []byte
 	level   int
+	font    bool
 }
 
 var (
@@ -47,7 +49,7 @@ func New(pdf []byte) (*Floor, error) {
 		if err != nil || n > len(pdf)-at[1] {
 			return nil, errors.New("a stream does not end")
 		}
-		if err := f.add(pdf[at[1]:][:n]); err != nil {
+		if err := f.add(pdf[at[1]:][:n], bytes.Contains(dictionary, []byte("/Length1"))); err != nil { // only font files have one
 			return nil, err
 		}
 	}
@@ -58,7 +60,7 @@ func New(pdf []byte) (*Floor, error) {
 }
 
 // add takes a stream as it is compressed, and finds out at which level.
-func (f *Floor) add(compressed []byte) error {
+func (f *Floor) add(compressed []byte, font bool) error {
 	r, err := zlib.NewReader(bytes.NewReader(compressed))
 	if err != nil {
 		return fmt.Errorf("inflate a stream: %w", err)
@@ -68,7 +70,7 @@ func (f *Floor) add(compressed []byte) error {
 		return fmt.Errorf("inflate a stream: %w", err)
 	}
 	for level := zlib.BestSpeed; level <= zlib.BestCompression; level++ {
-		s := stream{content, level}
+		s := stream{content, level, font}
 		if err := f.deflate(s); err != nil {
 			return err
 		}
@@ -78,6 +80,12 @@ func (f *Floor) add(compressed []byte) error {
 		}
 	}
 	return errors.New("a stream is compressed as compress/zlib does at no level")
+}
+
+// WithoutFonts returns the floor of a PDF whose fonts are there already: many documents may have the same.
+func (f *Floor) WithoutFonts() *Floor {
+	others := slices.DeleteFunc(slices.Clone(f.streams), func(s stream) bool { return s.font })
+	return &Floor{streams: others, compressors: f.compressors}
 }
 
 // Run compresses all streams once.

@@ -67,11 +67,25 @@ func TestNew(t *testing.T) {
 	}
 }
 
+func TestWithoutFonts(t *testing.T) {
+	is := is.New(t)
+	fastest := compressed(t, zlib.BestSpeed)
+	pdf := object("/Filter/FlateDecode", fastest) + object("/Filter/FlateDecode/Length1 9", fastest)
+	f, err := deflate.New([]byte(pdf))
+	is.NoErr(err)
+	without := f.WithoutFonts()
+	without.Run()
+	is.Equal(without.Size(), len(content))
+	is.Equal(f.Size(), 2*len(content)) // as before
+}
+
 // TestInvoice holds the floor to the invoices: whoever compresses them in another way has to say so here.
 func TestInvoice(t *testing.T) {
 	is := is.New(t)
 	pdf, _, err := invoice.Render(sample.Orders()[0].Order, invoice.Brand{Name: "Example"})
 	is.NoErr(err)
-	_, err = deflate.New(pdf)
+	f, err := deflate.New(pdf)
 	is.NoErr(err)
+	is.True(f.WithoutFonts().Size() > 0)
+	is.True(f.WithoutFonts().Size() < f.Size()) // it has fonts
 }
