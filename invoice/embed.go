@@ -11,7 +11,7 @@ import (
 )
 
 // common are the characters of nearly every invoice. A document has them all in each basic font file that it uses: so most
-// documents have the same fonts, which are made once in a process. An invoice of three lines is 3 kB larger for it, and takes half
+// documents have the same fonts, which are made once in a process. An invoice of three lines is 3 kB larger for it, and takes a third
 // of the time.
 const common = " \u00a0.,:'&@/()%+-–−0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
