@@ -126,13 +126,14 @@ func (p *pending) serve() {
 		return
 	}
 	mistake := w.chance(fmt.Sprintf("panic %s %d", name, w.calls[name]))
-	if w.happens(mistake, w.o.Deadly/5) && p.call.Operation != "ChangeMessageVisibilityBatch" { // Which is no single message's.
+	if w.happens(mistake, w.o.Deadly/5) {
 		if mistake.IntN(2) == 0 {
 			p.carryOut()
 		}
 		w.count("panics")
 		w.trace(p.step.name + ": panics")
 		p.of.panicked, p.panics = true, true
+		p.of.excused = p.of.excused || p.call.Operation == "ChangeMessageVisibilityBatch"
 		close(p.answered)
 		return
 	}
