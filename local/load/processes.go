@@ -19,19 +19,18 @@ func processorTimes() map[string]time.Duration {
 		if err != nil {
 			continue // it has ended
 		}
-		head, rest, _ := strings.Cut(string(stat), ") ")
+		_, rest, _ := strings.Cut(string(stat), ") ")
 		f := strings.Fields(rest) // from the third field on: see proc(5)
-		_, command, _ := strings.Cut(head, "(")
 		dir := filepath.Dir(file)
 		self := filepath.Base(dir) == strconv.Itoa(os.Getpid())
 		if len(f) < 13 || !self && f[1] != strconv.Itoa(os.Getpid()) {
 			continue
 		}
-		part := map[string]string{"java": "DynamoDB Local", "node": "the emulator of SQS, SNS, S3 and SES"}[command]
-		if self {
-			part = "gateway, pollers and this client"
-		} else if part == "" {
-			part = role(filepath.Join(dir, "environ"))
+		part := "gateway, pollers and this client"
+		if !self {
+			arguments, _ := os.ReadFile(filepath.Join(dir, "cmdline")) //nolint:gosec // the kernel's own files
+			environ, _ := os.ReadFile(filepath.Join(dir, "environ"))   //nolint:gosec // the kernel's own files
+			part = partOf(string(arguments), string(environ))
 		}
 		user, _ := strconv.Atoi(f[11])
 		system, _ := strconv.Atoi(f[12])
@@ -40,10 +39,17 @@ func processorTimes() map[string]time.Duration {
 	return times
 }
 
-// role returns the role of a process by its environment.
-func role(file string) string {
-	environ, _ := os.ReadFile(file) //nolint:gosec // the kernel's own files
-	for kv := range strings.SplitSeq(string(environ), "\x00") {
+// partOf returns what a process is by its arguments and its environment, each ended by a zero. The kernel's name for it would not do: Node
+// changes its own.
+func partOf(arguments, environ string) string {
+	program, _, _ := strings.Cut(arguments, "\x00")
+	switch filepath.Base(program) {
+	case "java":
+		return "DynamoDB Local"
+	case "node":
+		return "the emulator of SQS, SNS, S3 and SES"
+	}
+	for kv := range strings.SplitSeq(environ, "\x00") {
 		if name, ok := strings.CutPrefix(kv, "ROLE="); ok {
 			return name
 		}
