@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&b.rounds, "rounds", 41, "how often everything is measured")
 	flags.IntVar(&b.warm, "warm", 100, "warm invocations in a round")
-	only := flags.String("only", "", "one section: cold, init, warm, batch, invoice or size")
+	only := flags.String("only", "", "one section: cold, tls, init, warm, batch, invoice or size")
 	flags.StringVar(&b.binary, "binary", "", "path of a built binary, instead of building it")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -68,6 +68,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	sections := []section{
 		{"cold", b.cold},
+		{"tls", b.firstOverTLS},
 		{"init", b.initialisation},
 		{"warm", b.warmInvocations},
 		{"batch", b.batches},
