@@ -29,7 +29,7 @@ func main() {
 }
 
 // tuneGC collects garbage a quarter as often as Go does by default, since a function pays for all of its memory but uses
-// little: that saves an eighth of the processor's time in most roles and a third where invoices are made. Near the end of
+// little: that saves 15 to 45 % of the processor's time of an invocation, the network left out (BenchmarkInvoke). Near the end of
 // the memory it collects as often as need be. GOGC and GOMEMLIMIT, where they are set, count instead.
 func tuneGC(getenv func(string) string) {
 	if getenv("GOGC") == "" {
