@@ -97,8 +97,10 @@ func (c *cached[T]) get(ctx context.Context, b *branding) (T, bool, error) {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
 	case <-ctx.Done():
+	}
+	if err := ctx.Err(); err != nil { // Also where it was our turn: S3 is not asked in vain.
 		var none T
-		return none, false, fmt.Errorf("read %s: %w", c.key, ctx.Err())
+		return none, false, fmt.Errorf("read %s: %w", c.key, err)
 	}
 	if now := b.now(); c.checked.IsZero() || now.Sub(c.checked) >= brandingAge || now.Before(c.checked) {
 		if err := c.refresh(ctx, b); err != nil {

@@ -403,3 +403,18 @@ func mustRead(t *testing.T, path string) []byte {
 	}
 	return data
 }
+
+// With no time left and nobody else at it, both ways on were open; which one was taken was chance.
+func TestBrandingIsNotReadInVain(t *testing.T) {
+	is := is.New(t)
+	b := newBucket(t)
+	source := newBranding(b, "templates", newClock().now)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for range 20 {
+		brand, warnings := source.brand(ended)
+		is.Equal(brand.Name, TextBrand().Name)
+		is.Equal(len(warnings), 3) // company and both logos
+	}
+	is.Equal(len(b.asked), 0)
+}

@@ -44,7 +44,9 @@ func (s *source) get(ctx context.Context) (template, error) {
 	case s.lock <- struct{}{}:
 		defer func() { <-s.lock }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for template: %w", ctx.Err())
+	}
+	if err := ctx.Err(); err != nil { // Also where it was our turn: S3 is not asked in vain.
+		return nil, fmt.Errorf("wait for template: %w", err)
 	}
 	now := s.now()
 	if age := now.Sub(s.from); 0 <= age && age < s.good {

@@ -200,3 +200,15 @@ func TestTruncatedRead(t *testing.T) {
 		is.NoErr(sent.Fallback) // read again after ten seconds, not five minutes
 	})
 }
+
+func TestTemplateIsNotReadInVain(t *testing.T) {
+	is := is.New(t)
+	o := defaults(t)
+	s := customerOf(&mailer{}, o)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for range 20 {
+		_, _ = s.Send(ended, placed())
+	}
+	is.Equal(o.reads.Load(), int32(0))
+}

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/bbws/order-lambda/invoice/branding"
@@ -270,6 +271,7 @@ func (w *world) environment(f *function, r *rand.Rand) *environment {
 				Region:                     "eu-west-1",
 				HTTPClient:                 transport{e},
 				Credentials:                credentials.NewStaticCredentialsProvider("local", "local", ""),
+				Retryer:                    e.retryer,
 				RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
 				ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
 			},
@@ -284,6 +286,17 @@ func (w *world) environment(f *function, r *rand.Rand) *environment {
 		w.count("clock jumps")
 	}
 	return e
+}
+
+// retryer returns the SDK's own, save that the seed decides about its pauses and not the order in which calls of one moment ask for them:
+// two messages of a batch, or what a killed process left running.
+func (e *environment) retryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+			r := e.world.chance(fmt.Sprintf("pause %s %d %s", e.invocation.name, attempt, time.Since(e.world.start)))
+			return time.Duration(r.Int64N(int64(min(time.Second<<min(attempt, 10), o.MaxBackoff)))), nil
+		})
+	})
 }
 
 // A logReader reads what a process logs: nothing personal may be in it.
