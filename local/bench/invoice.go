@@ -7,15 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"github.com/bbws/order-lambda/invoice"
-	"github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/local/bench/calls"
 	"github.com/bbws/order-lambda/local/bench/deflate"
-	"github.com/bbws/order-lambda/local/bench/standin"
 	"github.com/bbws/order-lambda/local/sample"
-	"github.com/bbws/order-lambda/store"
 )
 
 const (
@@ -30,7 +25,7 @@ const (
 func (b *bench) invoices(context.Context) error {
 	b.say("invoices")
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	brand, err := shippedBrand()
+	brand, err := calls.ShippedBrand()
 	if err != nil {
 		return err
 	}
@@ -64,35 +59,6 @@ func (b *bench) invoices(context.Context) error {
 	return nil
 }
 
-// rendering measures what the invoice of the stand-in's order takes of the processor.
-func (b *bench) rendering(ctx context.Context) (time.Duration, error) {
-	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	brand, err := shippedBrand()
-	if err != nil {
-		return 0, err
-	}
-	server, err := standin.New(invoicer, b.golden)
-	if err != nil {
-		return 0, err
-	}
-	orders := store.New(dynamodb.New(dynamodb.Options{
-		Region: "eu-west-1", BaseEndpoint: aws.String("http://127.0.0.1:1"), Credentials: aws.AnonymousCredentials{},
-		HTTPClient: standin.Transport{Handler: server},
-	}), "orders", time.Now)
-	o, err := orders.Order(ctx, "any", "any") // The stand-in has one order.
-	if err != nil {
-		return 0, err
-	}
-	if _, _, err := invoice.Render(o, brand); err != nil {
-		return 0, err
-	}
-	var took []time.Duration
-	for range b.rounds {
-		took = append(took, processorTime(func() { _, _, _ = invoice.Render(o, brand) }))
-	}
-	return median(took), nil
-}
-
 // processorTime returns the processor time that the process uses, all threads together, while f is done once. Of all measures it
 // is the one that what else runs on the machine disturbs least.
 func processorTime(f func()) time.Duration {
@@ -107,22 +73,4 @@ func used() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // It fails for a bad address only.
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// shippedBrand reads the branding that comes with the service.
-func shippedBrand() (invoice.Brand, error) {
-	company, err := branding.Files.ReadFile("company.json")
-	if err != nil {
-		return invoice.Brand{}, err
-	}
-	logo, err := branding.Files.ReadFile("logo.png")
-	if err != nil {
-		return invoice.Brand{}, err
-	}
-	brand, err := invoice.ParseBrand(company)
-	if err != nil {
-		return invoice.Brand{}, err
-	}
-	brand.Logo, err = invoice.ParseLogo(logo)
-	return brand, err
 }

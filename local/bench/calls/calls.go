@@ -23,10 +23,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/bbws/order-lambda/invoice"
+	"github.com/bbws/order-lambda/invoice/branding"
 	"github.com/bbws/order-lambda/notify"
 	"github.com/bbws/order-lambda/notify/templates"
+	"github.com/bbws/order-lambda/order"
 	"github.com/bbws/order-lambda/store"
 )
+
+// Rendering is the setting, any text, with which the floor of the invoices also makes the invoice that it stores.
+const Rendering = "FLOOR_RENDERS"
 
 // A handler makes the calls of one role for each invocation.
 type handler func(ctx context.Context, event []byte) ([]byte, error)
@@ -47,6 +53,7 @@ type aFloor struct {
 	order   map[string]types.AttributeValue
 	message notify.Message // the role's mail about it
 	pdf     []byte
+	render  func() ([]byte, error) // makes the invoice anew, or nil
 }
 
 // New returns the handler that makes a role's calls. What is not AWS is called through the transport.
@@ -62,8 +69,22 @@ func New(ctx context.Context, role string, cfg aws.Config, settings func(string)
 		return nil, err
 	}
 	f.order = out.Item
-	if f.message, err = f.render(ctx, role); err != nil {
+	o, err := store.New(f.db, f.setting("DYNAMODB_TABLE_NAME"), time.Now).Order(ctx, "acme", "sample")
+	if err != nil {
 		return nil, err
+	}
+	if f.message, err = mailOf(role, o); err != nil {
+		return nil, err
+	}
+	if settings(Rendering) != "" {
+		brand, err := ShippedBrand()
+		if err != nil {
+			return nil, err
+		}
+		f.render = func() ([]byte, error) {
+			pdf, _, err := invoice.Render(o, brand)
+			return pdf, err
+		}
 	}
 	h, ok := map[string]handler{
 		"create_order":                api(f.createOrder),
@@ -81,12 +102,8 @@ func New(ctx context.Context, role string, cfg aws.Config, settings func(string)
 	return h, nil
 }
 
-// render makes the mail that a role sends, so that the floor sends as much.
-func (f *aFloor) render(ctx context.Context, role string) (notify.Message, error) {
-	o, err := store.New(f.db, f.setting("DYNAMODB_TABLE_NAME"), time.Now).Order(ctx, "acme", "sample")
-	if err != nil {
-		return notify.Message{}, err
-	}
+// mailOf makes the mail that a role sends, so that the floor sends as much.
+func mailOf(role string, o order.Order) (notify.Message, error) {
 	sender, template := notify.NewCustomer(nil, nil, notify.Settings{}, time.Now), "customer/order_confirmation.html"
 	if role == "order_internal_notifier" {
 		sender, template = notify.NewInternal(nil, nil, notify.Settings{}, time.Now), "internal/order_notification.html"
@@ -96,6 +113,24 @@ func (f *aFloor) render(ctx context.Context, role string) (notify.Message, error
 		return notify.Message{}, err
 	}
 	return sender.Render(o, string(html))
+}
+
+// ShippedBrand reads the branding that comes with the service.
+func ShippedBrand() (invoice.Brand, error) {
+	company, err := branding.Files.ReadFile("company.json")
+	if err != nil {
+		return invoice.Brand{}, err
+	}
+	logo, err := branding.Files.ReadFile("logo.png")
+	if err != nil {
+		return invoice.Brand{}, err
+	}
+	brand, err := invoice.ParseBrand(company)
+	if err != nil {
+		return invoice.Brand{}, err
+	}
+	brand.Logo, err = invoice.ParseLogo(logo)
+	return brand, err
 }
 
 func api(call func(ctx context.Context, body string) error) handler {
@@ -210,6 +245,12 @@ func (f *aFloor) record(ctx context.Context, body string) error {
 func (f *aFloor) invoice(ctx context.Context, _ string) error {
 	if _, err := f.get(ctx, "ORDER#sample"); err != nil {
 		return err
+	}
+	if f.render != nil {
+		var err error
+		if f.pdf, err = f.render(); err != nil {
+			return err
+		}
 	}
 	_, err := f.objects.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: aws.String(f.setting("S3_ORDERS_BUCKET")), Key: aws.String("acme/orders/order_sample.pdf"), Body: bytes.NewReader(f.pdf),
