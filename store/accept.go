@@ -95,8 +95,8 @@ func (s *Store) Complete(ctx context.Context, c order.Creation) (order.Creation,
 }
 
 func (s *Store) complete(ctx context.Context, c order.Creation) (order.Creation, error) {
-	var r receiptItem
-	if err := s.get(c.TenantID, receiptKey(c.OrderID)).One(ctx, &r); err != nil && !errors.Is(err, dynamo.ErrNotFound) {
+	r, err := s.receiptOrNone(ctx, c.TenantID, c.OrderID)
+	if err != nil {
 		return order.Creation{}, err
 	}
 	if c.OrderNumber == "" {
@@ -118,7 +118,7 @@ func (s *Store) complete(ctx context.Context, c order.Creation) (order.Creation,
 		}
 		return c, err
 	}
-	err := s.allocate(ctx, c, func(tx *dynamo.WriteTx, number string) {
+	err = s.allocate(ctx, c, func(tx *dynamo.WriteTx, number string) {
 		c.OrderNumber = number
 		tx.Update(s.complement(c).If("attribute_not_exists('orderNumber')"))
 	})
@@ -149,11 +149,21 @@ func (s *Store) Receipt(ctx context.Context, tenantID, orderID string) (order.Re
 // Failures reports whether the receipt of an order says failed, and how often it came to say so: what Reopen wants to know.
 // Without a receipt nothing failed.
 func (s *Store) Failures(ctx context.Context, tenantID, orderID string) (n int64, failed bool, err error) {
-	var r receiptItem
-	if err := s.get(tenantID, receiptKey(orderID)).One(ctx, &r); err != nil && !errors.Is(err, dynamo.ErrNotFound) {
+	r, err := s.receiptOrNone(ctx, tenantID, orderID)
+	if err != nil {
 		return 0, false, wrap(err, "read receipt of order %s", orderID)
 	}
 	return r.Failures, r.State == string(order.Failed), nil
+}
+
+// receiptOrNone reads a receipt, expired or not; where there is none it is empty.
+func (s *Store) receiptOrNone(ctx context.Context, tenantID, orderID string) (receiptItem, error) {
+	var r receiptItem
+	err := s.get(tenantID, receiptKey(orderID)).One(ctx, &r)
+	if errors.Is(err, dynamo.ErrNotFound) {
+		err = nil
+	}
+	return r, err
 }
 
 // Reopen lets a receipt that said failed say pending, after the order was queued again. It does nothing if the receipt has failed
@@ -268,13 +278,12 @@ func (s *Store) allocate(ctx context.Context, c order.Creation, write func(tx *d
 			return err
 		}
 	}
-	var first receiptItem
-	err := s.get(tenantID, receiptKey(c.OrderID)).One(ctx, &first)
-	switch {
-	case err == nil && first.Number != "":
-		return errTaken
-	case err != nil && !errors.Is(err, dynamo.ErrNotFound):
+	first, err := s.receiptOrNone(ctx, tenantID, c.OrderID)
+	if err != nil {
 		return fmt.Errorf("read receipt: %w", err)
+	}
+	if first.Number != "" {
+		return errTaken
 	}
 	n, err := s.increment(ctx, tenantID, year)
 	if err != nil {
