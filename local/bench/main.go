@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/signal"
@@ -151,13 +152,21 @@ func (b *bench) printf(format string, args ...any) { _, _ = fmt.Fprintf(&b.table
 
 // serve starts the stand-in of a role and returns the environment in which the role and its floor use it.
 func (b *bench) serve(role string, delay time.Duration) (env []string, stop func(), err error) {
+	env, server, err := b.serveBy(httptest.NewServer, role, delay)
+	if err != nil {
+		return nil, nil, err
+	}
+	return env, server.Close, nil
+}
+
+func (b *bench) serveBy(start func(http.Handler) *httptest.Server, role string, delay time.Duration) (env []string, server *httptest.Server, err error) {
 	s, err := standin.New(role, b.golden)
 	if err != nil {
 		return nil, nil, err
 	}
 	s.Delay = delay
-	server := httptest.NewServer(s)
-	return append(standin.Environ(role, server.URL), fmt.Sprint("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=", b.config[role].Memory)), server.Close, nil
+	server = start(s)
+	return append(standin.Environ(role, server.URL), fmt.Sprint("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=", b.config[role].Memory)), server, nil
 }
 
 // event returns the event of a role's tests.

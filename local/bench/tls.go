@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
-
-	"github.com/bbws/order-lambda/local/bench/standin"
 )
 
 // wholeProcessor is the memory, in MB, for which Lambda gives a function one processor; below it gives the same part of one.
@@ -86,18 +84,16 @@ func (b *bench) firstInvocation(ctx context.Context, role string, event []byte, 
 
 // serveTLS is serve with TLS, and with a certificate that the process finds among those of the system.
 func (b *bench) serveTLS(role string, delay time.Duration) (env []string, stop func(), err error) {
-	s, err := standin.New(role, b.golden)
+	env, server, err := b.serveBy(httptest.NewTLSServer, role, delay)
 	if err != nil {
 		return nil, nil, err
 	}
-	s.Delay = delay
-	server := httptest.NewTLSServer(s)
 	bundle := filepath.Join(filepath.Dir(b.bare), "certificates.pem")
 	if err := writeBundle(bundle, server.Certificate().Raw); err != nil {
 		server.Close()
 		return nil, nil, err
 	}
-	return append(standin.Environ(role, server.URL), "SSL_CERT_FILE="+bundle, "SSL_CERT_DIR="+os.DevNull), server.Close, nil
+	return append(env, "SSL_CERT_FILE="+bundle, "SSL_CERT_DIR="+os.DevNull), server.Close, nil
 }
 
 // writeBundle writes the system's certificates and one more.
