@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/bbws/order-lambda/invoice"
-	"github.com/bbws/order-lambda/local/bench/calls"
 	"github.com/bbws/order-lambda/local/bench/deflate"
+	"github.com/bbws/order-lambda/local/brand"
 	"github.com/bbws/order-lambda/local/sample"
 )
 
@@ -25,7 +25,7 @@ const (
 func (b *bench) invoices(context.Context) error {
 	b.say("invoices")
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	brand, err := calls.ShippedBrand()
+	shipped, err := brand.Shipped()
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (b *bench) invoices(context.Context) error {
 		if s.Name != "three-lines" && s.Name != "two-hundred-lines" {
 			continue
 		}
-		pdf, _, err := invoice.Render(s.Order, brand)
+		pdf, _, err := invoice.Render(s.Order, shipped)
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (b *bench) invoices(context.Context) error {
 		if err != nil {
 			return err
 		}
-		render := func() { _, _, _ = invoice.Render(s.Order, brand) } // as before
+		render := func() { _, _, _ = invoice.Render(s.Order, shipped) } // as before
 		var own, floor, pages []time.Duration
 		for range b.rounds {
 			own, floor = append(own, processorTime(render)), append(floor, processorTime(streams.Run))

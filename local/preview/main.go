@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/bbws/order-lambda/invoice"
-	"github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/local/brand"
 	"github.com/bbws/order-lambda/local/sample"
 )
 
@@ -46,13 +46,13 @@ func run(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	brand, err := shipped()
+	shipped, err := brand.Shipped()
 	if err != nil {
 		return err
 	}
 	var entries []entry
 	for _, s := range sample.Orders() {
-		e, err := render(dir, s, brand)
+		e, err := render(dir, s, shipped)
 		if err != nil {
 			return err
 		}
@@ -109,22 +109,4 @@ func render(dir string, s sample.Sample, b invoice.Brand) (entry, error) {
 	fmt.Printf("%-20s %d pages, %d bytes%s\n", s.Name, report.Pages, len(pdf),
 		strings.Repeat(fmt.Sprintf(", %d placeholders", report.Missing), min(1, report.Missing)))
 	return entry{Name: s.Name, Report: report, Bytes: len(pdf), Pages: pages}, nil
-}
-
-// shipped returns the branding that comes with the service.
-func shipped() (invoice.Brand, error) {
-	company, err := branding.Files.ReadFile("company.json")
-	if err != nil {
-		return invoice.Brand{}, err
-	}
-	brand, err := invoice.ParseBrand(company)
-	if err != nil {
-		return invoice.Brand{}, err
-	}
-	logo, err := branding.Files.ReadFile("logo.png")
-	if err != nil {
-		return invoice.Brand{}, err
-	}
-	brand.Logo, err = invoice.ParseLogo(logo)
-	return brand, err
 }

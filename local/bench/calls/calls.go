@@ -24,7 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/bbws/order-lambda/invoice"
-	"github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/local/brand"
 	"github.com/bbws/order-lambda/notify"
 	"github.com/bbws/order-lambda/notify/templates"
 	"github.com/bbws/order-lambda/order"
@@ -77,12 +77,12 @@ func New(ctx context.Context, role string, cfg aws.Config, settings func(string)
 		return nil, err
 	}
 	if settings(Rendering) != "" {
-		brand, err := ShippedBrand()
+		shipped, err := brand.Shipped()
 		if err != nil {
 			return nil, err
 		}
 		f.render = func() ([]byte, error) {
-			pdf, _, err := invoice.Render(o, brand)
+			pdf, _, err := invoice.Render(o, shipped)
 			return pdf, err
 		}
 	}
@@ -113,24 +113,6 @@ func mailOf(role string, o order.Order) (notify.Message, error) {
 		return notify.Message{}, err
 	}
 	return sender.Render(o, string(html))
-}
-
-// ShippedBrand reads the branding that comes with the service.
-func ShippedBrand() (invoice.Brand, error) {
-	company, err := branding.Files.ReadFile("company.json")
-	if err != nil {
-		return invoice.Brand{}, err
-	}
-	logo, err := branding.Files.ReadFile("logo.png")
-	if err != nil {
-		return invoice.Brand{}, err
-	}
-	brand, err := invoice.ParseBrand(company)
-	if err != nil {
-		return invoice.Brand{}, err
-	}
-	brand.Logo, err = invoice.ParseLogo(logo)
-	return brand, err
 }
 
 func api(call func(ctx context.Context, body string) error) handler {
