@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/bbws/order-lambda/order"
-	"github.com/bbws/order-lambda/order/queue"
+	"github.com/bbws/order-lambda/roles/queue"
 	"github.com/bbws/order-lambda/store"
 )
 

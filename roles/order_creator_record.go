@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/bbws/order-lambda/order"
-	"github.com/bbws/order-lambda/order/cart"
-	"github.com/bbws/order-lambda/order/queue"
+	"github.com/bbws/order-lambda/roles/cart"
+	"github.com/bbws/order-lambda/roles/queue"
 )
 
 func orderCreatorRecordRole() Role {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/bbws/order-lambda/local/cartstub"
 	"github.com/bbws/order-lambda/order"
-	"github.com/bbws/order-lambda/order/cart"
+	"github.com/bbws/order-lambda/roles/cart"
 )
 
 // newClient returns the service's own client, so that the stub is held to what that reads.

@@ -20,7 +20,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/order"
-	"github.com/bbws/order-lambda/order/queue"
+	"github.com/bbws/order-lambda/roles/queue"
 )
 
 const (

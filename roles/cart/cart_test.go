@@ -18,7 +18,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/order"
-	"github.com/bbws/order-lambda/order/cart"
+	"github.com/bbws/order-lambda/roles/cart"
 )
 
 // noPause keeps the tries, and leaves out the waiting between them.
