@@ -2,7 +2,6 @@ package order
 
 import (
 	"strings"
-	"time"
 )
 
 // The forms for people are those of South African English: en-ZA of the Unicode CLDR, release 48. Spaces inside an amount
@@ -43,13 +42,13 @@ func (m Money) Display() string {
 // Display returns the percentage for people, for example "12,5%".
 func (p Percent) Display() string { return strings.Replace(p.String(), ".", ",", 1) + "%" }
 
-// Display returns the day of the moment for people, for example "30 December 2025", or "" if it is not set. The day is
-// that of South Africa, which is two hours ahead of UTC all year.
+// Display returns the day of the moment for people, for example "30 December
+// 2025", or "" if it is not set. The day is that of South Africa.
 func (t Timestamp) Display() string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.t.In(time.FixedZone("SAST", 2*60*60)).Format("2 January 2006")
+	return t.t.In(johannesburg()).Format("2 January 2006")
 }
 
 // Display returns the status for people, for example "Payment pending".

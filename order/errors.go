@@ -9,6 +9,8 @@ import (
 var (
 	// ErrNotFound says that there is no such order for this tenant.
 	ErrNotFound = errors.New("order not found")
+	// ErrDeleted says that there was such an order and that it is deleted.
+	ErrDeleted = errors.New("order is deleted")
 	// ErrExists says that the order is already recorded.
 	ErrExists = errors.New("order already recorded")
 	// ErrChanged says that someone else updated the order since it was read.
@@ -19,6 +21,11 @@ var (
 	ErrPageToken = errors.New("invalid page token")
 	// ErrTransition is wrapped by the error for a status change that the table of transitions does not have.
 	ErrTransition = errors.New("status change not allowed")
+	// ErrPaymentExists says that an update would overwrite another payment that
+	// the client did not show to have seen.
+	ErrPaymentExists = errors.New("order has another payment")
+	// ErrTooManyChanges says that the history of an order is full.
+	ErrTooManyChanges = errors.New("order has too many changes")
 )
 
 // A FieldError says what is wrong with one field of a request or a message.
@@ -27,7 +34,8 @@ type FieldError struct {
 	Message string `json:"message"`
 }
 
-// Invalid is the error for input with bad fields. It names all of them at once, in the order of the contract.
+// Invalid is the error for input with bad fields. It names all of them at once,
+// in the order of the contract.
 type Invalid []FieldError
 
 // Error lists every bad field.
@@ -41,7 +49,8 @@ func (e Invalid) Error() string {
 
 // A Permanent error stays the same however often the work is tried again.
 type Permanent struct {
-	// Reason is one short sentence without personal data: it is logged, kept on the receipt and shown to clients.
+	// Reason is one short sentence without personal data: it is logged, kept on
+	// the order and shown to clients.
 	Reason string
 	// Err is the cause, or nil.
 	Err error

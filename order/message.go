@@ -4,20 +4,13 @@ import (
 	"encoding/json"
 )
 
-// EventCreated is the type of the only event that the service publishes, and EventVersion its version.
-const (
-	EventCreated = "order.created"
-	EventVersion = "1"
-)
-
 // SystemUser is who acts where a message does not say who created the order.
 const SystemUser = "system"
 
-// A Creation is the message that asks the record creator for an order. OrderNumber and DateCreated may be unset where
-// another producer sent it.
+// A Creation is the message that asks the record creator for an order. The
+// order's number and time are not in it: they are those of its acceptance.
 type Creation struct {
 	OrderID        string         `json:"orderId"`
-	OrderNumber    string         `json:"orderNumber,omitempty"`
 	TenantID       string         `json:"tenantId"`
 	CustomerEmail  string         `json:"customerEmail"`
 	CustomerName   string         `json:"customerName,omitempty"`
@@ -25,26 +18,30 @@ type Creation struct {
 	BillingAddress BillingAddress `json:"billingAddress"`
 	CampaignCode   string         `json:"campaignCode,omitempty"`
 	PaymentMethod  string         `json:"paymentMethod,omitempty"`
-	DateCreated    Timestamp      `json:"dateCreated,omitzero"`
 	CreatedBy      string         `json:"createdBy,omitempty"`
 }
 
-// Receipt returns the receipt of the order that the message asks for, in the given status.
-func (c Creation) Receipt(s Status, reason string) Receipt {
-	return Receipt{
-		ID:            c.OrderID,
-		Number:        c.OrderNumber,
-		TenantID:      c.TenantID,
-		CustomerEmail: c.CustomerEmail,
-		Status:        s,
-		DateCreated:   c.DateCreated,
-		FailureReason: reason,
+// Accepted returns the order that the message asks for, as accepted under a
+// number at a moment.
+func (c Creation) Accepted(number string, at Timestamp) Order {
+	return Order{
+		ID:              c.OrderID,
+		Number:          number,
+		TenantID:        c.TenantID,
+		CustomerEmail:   c.CustomerEmail,
+		Status:          Pending,
+		DateCreated:     at,
+		DateLastUpdated: at,
+		LastUpdatedBy:   c.CreatedBy,
+		Active:          true,
 	}
 }
 
-// ParseCreation reads a creation message. The error is Invalid and names every bad field. Fields that it does not know
-// are ignored; null, "" and the zero time count as absent; an absent payment method or creator gets its default. The ids
-// come back with the error where they are good, so that the failure can be told to whoever asks for the order.
+// ParseCreation reads a creation message. The error is Invalid and names every
+// bad field. Fields that it does not know are ignored; null and "" count as
+// absent; an absent payment method or creator gets its default. The good
+// fields come back with the error, so that the failure can be told to whoever
+// asks for the order.
 func ParseCreation(body []byte) (Creation, error) {
 	d, err := decode(body, false)
 	if err != nil {
@@ -53,7 +50,6 @@ func ParseCreation(body []byte) (Creation, error) {
 	r := d.request()
 	c := Creation{
 		OrderID:        d.need("orderId", orderID),
-		OrderNumber:    d.text("orderNumber", orderNumber),
 		TenantID:       d.need("tenantId", tenantID),
 		CustomerEmail:  r.CustomerEmail,
 		CustomerName:   r.CustomerName,
@@ -61,7 +57,6 @@ func ParseCreation(body []byte) (Creation, error) {
 		BillingAddress: r.BillingAddress,
 		CampaignCode:   r.CampaignCode,
 		PaymentMethod:  r.PaymentMethod,
-		DateCreated:    d.timestamp("dateCreated"),
 		CreatedBy:      d.text("createdBy"),
 	}
 	if c.CreatedBy == "" {
@@ -70,34 +65,11 @@ func ParseCreation(body []byte) (Creation, error) {
 	return c, d.err()
 }
 
-// An Event tells that an order was recorded.
-type Event struct {
-	Type          string    `json:"eventType"`
-	Version       string    `json:"version"`
-	OrderID       string    `json:"orderId"`
-	TenantID      string    `json:"tenantId"`
-	OrderNumber   string    `json:"orderNumber"`
-	CustomerEmail string    `json:"customerEmail"`
-	DateCreated   Timestamp `json:"dateCreated"`
-	TraceID       string    `json:"traceId,omitempty"`
-}
-
-// Created returns the event for a recorded order.
-func (o *Order) Created(traceID string) Event {
-	return Event{
-		Type:          EventCreated,
-		Version:       EventVersion,
-		OrderID:       o.ID,
-		TenantID:      o.TenantID,
-		OrderNumber:   o.Number,
-		CustomerEmail: o.CustomerEmail,
-		DateCreated:   o.DateCreated,
-		TraceID:       traceID,
-	}
-}
-
-// ParseEvent reads what a consumer needs of an event: the order's and the tenant's id, and the trace id where there is one.
-// The body may be the event itself or an SNS envelope around it. The error is Invalid.
+// ParseEvent reads what a consumer needs of an event: its type, the order's and
+// the tenant's id and, where they are there, the sequence and the trace id. A
+// message without a type counts as EventCreated. The body may be the event
+// itself or an SNS envelope around it. The error is Invalid; the type comes
+// back with it, so that a consumer can pass over events that are not for it.
 func ParseEvent(body []byte) (Event, error) {
 	var envelope struct {
 		Type    string
@@ -113,6 +85,17 @@ func ParseEvent(body []byte) (Event, error) {
 	e := Event{
 		OrderID:  d.need("orderId", orderID),
 		TenantID: d.need("tenantId", tenantID),
+	}
+	raw := d.field("eventType")
+	if json.Unmarshal(raw, &e.Type) != nil {
+		e.Type = EventType(Printable(string(raw))) // Whatever it is, it is no type that is known.
+	}
+	if e.Type == "" {
+		e.Type = EventCreated
+	}
+	// Without a good sequence it is the first entry of the type.
+	if json.Unmarshal(d.field("sequence"), &e.Sequence) != nil || e.Sequence < 1 {
+		e.Sequence = 0
 	}
 	// Only for the log: whatever it is, the event is good.
 	if json.Unmarshal(d.raw["traceId"], &e.TraceID) != nil || clean(e.TraceID) != "" {
@@ -134,7 +117,8 @@ type Request struct {
 // DefaultPaymentMethod is taken where a request names none.
 const DefaultPaymentMethod = "payfast"
 
-// ParseRequest reads the body of POST /v1.0/orders. The error is Invalid and names every bad field, unknown ones included.
+// ParseRequest reads the body of POST /v1.0/orders. The error is Invalid and
+// names every bad field, unknown ones included.
 func ParseRequest(body []byte) (Request, error) {
 	d, err := decode(body, true)
 	if err != nil {
@@ -157,13 +141,17 @@ func (r Request) Creation(tenant, createdBy string) Creation {
 	}
 }
 
-// ParseUpdate reads the body of PUT /v1.0/orders/{orderId}. The error is Invalid and names every bad field.
+// ParseUpdate reads the body of PUT /v1.0/orders/{orderId}. The error is
+// Invalid and names every bad field.
 func ParseUpdate(body []byte) (Update, error) {
 	d, err := decode(body, true)
 	if err != nil {
 		return Update{}, err
 	}
-	u := Update{Status: Status(d.text("status", knownStatus))}
+	u := Update{Status: Status(d.text("status", knownStatus)), Reason: d.text("reason", notBlank)}
+	if u.Reason != "" && d.raw["status"] == nil {
+		d.complain("reason", "is only accepted with a status")
+	}
 	if p := d.object("paymentDetails", false); p != nil {
 		u.PaymentDetails = &PaymentDetails{
 			Method:           p.text("method", paymentMethod),

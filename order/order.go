@@ -1,14 +1,19 @@
-// Package order is the domain: what an order is, how it is priced, how it may change, and what a request or a message
-// must look like. It knows no transport, no storage and no clock.
+// Package order is the domain: what an order is, how it is priced, how it may
+// change, which documents it calls for, and what a request or a message must
+// look like. It knows no transport, no storage and no clock.
 package order
 
 import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"time"
 )
 
-// An Order is a customer's cart as it was accepted, priced and recorded. Its JSON form is the one of the API.
+// An Order is a customer's cart as it was accepted, priced and recorded, with
+// what became of it since. Its JSON form is the one of the API. An order that
+// is accepted but not recorded has its ids, number, customer, status, time and
+// creator only.
 type Order struct {
 	ID              string          `json:"id"`          // UUID version 4, lower case
 	Number          string          `json:"orderNumber"` // ORD-2025-00001, unique within the tenant
@@ -28,11 +33,17 @@ type Order struct {
 	BillingAddress  BillingAddress  `json:"billingAddress"`
 	PaymentMethod   string          `json:"paymentMethod"`
 	PaymentDetails  *PaymentDetails `json:"paymentDetails,omitempty"`
-	PDFURL          string          `json:"pdfUrl,omitempty"` // s3://bucket/key at rest, https when it is shown
+	PDFURL          string          `json:"pdfUrl,omitempty"` // set when the order is shown, from Documents
+	Documents       []Document      `json:"documents"`        // in the order of DocumentKinds
+	History         []Entry         `json:"history"`          // oldest first
 	DateCreated     Timestamp       `json:"dateCreated"`      // the moment of acceptance
 	DateLastUpdated Timestamp       `json:"dateLastUpdated"`  // grows with every update; the version of the order
 	LastUpdatedBy   string          `json:"lastUpdatedBy"`
 	Active          bool            `json:"active"` // false: deleted, neither found nor listed
+
+	// FailureReason says why an order that is not recorded could not be, in
+	// one sentence without personal data. Its status is Failed then.
+	FailureReason string `json:"-"`
 }
 
 // An Item is one line of an order.
@@ -50,8 +61,9 @@ type Item struct {
 	Active          bool      `json:"active"`
 }
 
-// A Campaign is a copy of the marketing campaign whose code the cart carried, kept as it was when the order was
-// placed. The amounts of the order already include its effect.
+// A Campaign is a copy of the marketing campaign whose code the cart carried,
+// kept as it was when the order was placed. The amounts of the order already
+// include its effect.
 type Campaign struct {
 	ID                  string    `json:"id"`
 	Code                string    `json:"code"`
@@ -66,6 +78,27 @@ type Campaign struct {
 	DateLastUpdated     Timestamp `json:"dateLastUpdated,omitzero"`
 	LastUpdatedBy       string    `json:"lastUpdatedBy,omitempty"`
 	Active              bool      `json:"active"`
+}
+
+// ValidAt reports whether the campaign was valid and in force at a moment. A
+// bound that is no date or time does not bind.
+func (c *Campaign) ValidAt(t Timestamp) bool {
+	from, ok := campaignDate(c.FromDate, 0)
+	if ok && t.Time().Before(from) {
+		return false
+	}
+	to, ok := campaignDate(c.ToDate, 24*time.Hour-time.Microsecond)
+	return c.IsValid && !(ok && t.Time().After(to))
+}
+
+// campaignDate reads a time, or a day of South Africa's calendar to which it
+// adds endOfDay.
+func campaignDate(s string, endOfDay time.Duration) (time.Time, bool) {
+	if day, err := time.ParseInLocation(time.DateOnly, s, johannesburg()); err == nil {
+		return day.Add(endOfDay), true
+	}
+	t, err := ParseTimestamp(s)
+	return t.Time(), err == nil
 }
 
 // A BillingAddress is where the invoice is addressed to.
@@ -88,15 +121,36 @@ type PaymentDetails struct {
 	PaidAt           Timestamp `json:"paidAt,omitzero"`
 }
 
-// A Receipt stands for an order between its acceptance and its record. Its JSON form is what GET answers meanwhile.
-type Receipt struct {
+// An Acceptance is what is known of an order that is not recorded yet. Its JSON
+// form is what GET answers meanwhile.
+type Acceptance struct {
 	ID            string    `json:"id"`
-	Number        string    `json:"orderNumber,omitempty"`
+	Number        string    `json:"orderNumber"`
 	TenantID      string    `json:"tenantId"`
 	CustomerEmail string    `json:"customerEmail"`
 	Status        Status    `json:"status"` // Pending or Failed
-	DateCreated   Timestamp `json:"dateCreated,omitzero"`
+	DateCreated   Timestamp `json:"dateCreated"`
 	FailureReason string    `json:"failureReason,omitempty"`
+}
+
+// Acceptance returns what there is to show of an order that is not recorded.
+func (o *Order) Acceptance() Acceptance {
+	return Acceptance{
+		ID:            o.ID,
+		Number:        o.Number,
+		TenantID:      o.TenantID,
+		CustomerEmail: o.CustomerEmail,
+		Status:        o.Status,
+		DateCreated:   o.DateCreated,
+		FailureReason: o.FailureReason,
+	}
+}
+
+// Summary returns what a list shows of the order.
+func (o *Order) Summary() Summary {
+	return Summary{
+		ID: o.ID, Number: o.Number, Status: o.Status, Total: o.Total, Currency: o.Currency, DateCreated: o.DateCreated,
+	}
 }
 
 // A Summary is what a list shows of an order.
@@ -109,8 +163,8 @@ type Summary struct {
 	DateCreated Timestamp `json:"dateCreated"`
 }
 
-// FormatNumber returns the order number of the n-th order of a tenant in a year: ORD-2025-00001. The count has at
-// least five digits.
+// FormatNumber returns the order number of the n-th order of a tenant in a
+// year: ORD-2025-00001. The count has at least five digits.
 func FormatNumber(year int, n int64) string { return fmt.Sprintf("ORD-%04d-%05d", year, n) }
 
 // NewID returns a random order id: a UUID version 4 in lower case (RFC 9562, section 5.4).

@@ -117,36 +117,75 @@ func TestFormatNumber(t *testing.T) {
 	is := is.New(t)
 	for want, n := range map[string]int64{"ORD-2025-00001": 1, "ORD-2025-99999": 99_999, "ORD-2025-100000": 100_000} {
 		is.Equal(order.FormatNumber(2025, n), want)
-		_, err := order.ParseCreation(with(t, "creation.json", "orderNumber", want))
-		is.NoErr(err) // which the record creator accepts
+		is.True(order.IsNumber(want)) // can be looked for
 	}
 }
 
-func TestReceipt(t *testing.T) {
+func TestIsNumber(t *testing.T) {
+	for number, want := range map[string]bool{
+		"ORD-2025-00001":               true,
+		"ORD-2025-123456789012345678":  true,
+		"":                             false,
+		"ORD-2025-0001":                false,
+		"ORD-2025-1234567890123456789": false,
+		"ORD-25-00001":                 false,
+		"ord-2025-00001":               false,
+		"ORD-2025-0000a":               false,
+		"ORD-2025":                     false,
+		"INV-2025-00001":               false,
+	} {
+		t.Run(number, func(t *testing.T) {
+			is := is.New(t)
+			is.Equal(order.IsNumber(number), want)
+		})
+	}
+}
+
+func TestAcceptance(t *testing.T) {
 	c, err := order.ParseCreation(read(t, "creation.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	accepted := c.Accepted("ORD-2025-00001", timestamp(t, "2025-12-30T10:30:00Z"))
+	failed := accepted
+	failed.Status, failed.FailureReason = order.Failed, "cart not found"
+	const shared = `{"id":"2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d","orderNumber":"ORD-2025-00001","tenantId":"tenant-001",` +
+		`"customerEmail":"thandi@example.com","status":`
 	for name, test := range map[string]struct {
-		receipt order.Receipt
-		want    string
+		order order.Order
+		want  string
 	}{
-		"pending": {
-			c.Receipt(order.Pending, ""),
-			`{"id":"2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d","orderNumber":"ORD-2025-00001","tenantId":"tenant-001",` +
-				`"customerEmail":"thandi@example.com","status":"pending","dateCreated":"2025-12-30T10:30:00.000000Z"}`,
-		},
-		"failed before it had a number": {
-			order.Creation{OrderID: c.OrderID, TenantID: c.TenantID}.Receipt(order.Failed, "cart not found"),
-			`{"id":"2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d","tenantId":"tenant-001","customerEmail":"","status":"failed",` +
-				`"failureReason":"cart not found"}`,
-		},
+		"pending": {accepted, shared + `"pending","dateCreated":"2025-12-30T10:30:00.000000Z"}`},
+		"failed":  {failed, shared + `"failed","dateCreated":"2025-12-30T10:30:00.000000Z","failureReason":"cart not found"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
-			got, err := json.Marshal(test.receipt)
+			is.True(!test.order.Recorded())
+			got, err := json.Marshal(test.order.Acceptance())
 			is.NoErr(err)
 			is.Equal(string(got), test.want) // what GET answers
+		})
+	}
+}
+
+func TestCampaignValidAt(t *testing.T) {
+	at := timestamp(t, "2025-12-30T22:30:00Z") // 31 December in South Africa
+	for name, test := range map[string]struct {
+		campaign order.Campaign
+		want     bool
+	}{
+		"no bounds":          {order.Campaign{IsValid: true}, true},
+		"said to be invalid": {order.Campaign{}, false},
+		"in force":           {order.Campaign{IsValid: true, FromDate: "2025-12-31", ToDate: "2025-12-31"}, true},
+		"not yet":            {order.Campaign{IsValid: true, FromDate: "2026-01-01"}, false},
+		"over":               {order.Campaign{IsValid: true, ToDate: "2025-12-30"}, false},
+		"to the second":      {order.Campaign{IsValid: true, FromDate: "2025-12-30T22:30:00Z", ToDate: "2025-12-31T00:30:00+02:00"}, true},
+		"a second late":      {order.Campaign{IsValid: true, ToDate: "2025-12-30T22:29:59Z"}, false},
+		"bounds of no form":  {order.Campaign{IsValid: true, FromDate: "soon", ToDate: "later"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			is.Equal(test.campaign.ValidAt(at), test.want)
 		})
 	}
 }
@@ -180,7 +219,7 @@ func fullOrder(t testing.TB) order.Order {
 		DateCreated: timestamp(t, "2025-10-15T08:00:00Z"), DateLastUpdated: timestamp(t, "2025-10-16T08:00:00Z"),
 		LastUpdatedBy: "marketing@kimmyai.io", Active: true,
 	}
-	o, err := order.New(c, cart, rate(t, "0.15"))
+	o, err := price(t, c, cart, rate(t, "0.15"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,10 +227,15 @@ func fullOrder(t testing.TB) order.Order {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.Apply(u, "clerk@example.com", time.Date(2025, 12, 30, 11, 0, 0, 0, time.UTC)); err != nil {
+	u.By, u.Reason = "clerk@example.com", "the bank says so"
+	if _, err := o.Apply(u, time.Date(2025, 12, 30, 11, 0, 0, 0, time.UTC)); err != nil {
 		t.Fatal(err)
 	}
-	o.PDFURL = "s3://bbws-orders-dev/tenant-001/orders/order_2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d.pdf"
+	o.PDFURL = "https://bbws-orders-dev.example/order_tax_invoice.pdf"
+	o.Issue(order.Document{
+		Kind: "tax_invoice", Number: "INV-2025-00001", DateIssued: timestamp(t, "2025-12-30T11:00:02Z"), URL: o.PDFURL,
+	})
+	o.Issue(order.Document{Kind: "pro_forma", DateIssued: timestamp(t, "2025-12-30T10:30:02Z"), URL: "https://bbws-orders-dev.example/order.pdf"})
 	return o
 }
 
@@ -236,7 +280,7 @@ func BenchmarkNew(b *testing.B) {
 			c, cart, tax := message(b), largeCart(b, n), rate(b, "0.15")
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := order.New(c, cart, tax); err != nil {
+				if _, err := price(b, c, cart, tax); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -247,7 +291,7 @@ func BenchmarkNew(b *testing.B) {
 func BenchmarkMarshal(b *testing.B) {
 	for name, n := range map[string]int{"3 lines": 3, "200 lines": 200} {
 		b.Run(name, func(b *testing.B) {
-			o, err := order.New(message(b), largeCart(b, n), rate(b, "0.15"))
+			o, err := price(b, message(b), largeCart(b, n), rate(b, "0.15"))
 			if err != nil {
 				b.Fatal(err)
 			}

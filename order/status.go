@@ -10,7 +10,8 @@ import (
 // A Status is where an order stands between its acceptance and its end.
 type Status string
 
-// The statuses of an order. Failed is only ever the status of a Receipt.
+// The statuses of an order. Failed is only ever that of one that could not be
+// recorded.
 const (
 	Pending        Status = "pending"
 	PaymentPending Status = "payment_pending"
@@ -41,15 +42,15 @@ func (s Status) Next() []Status {
 		return []Status{Processing, Refunded}
 	case Processing:
 		return []Status{Completed, Refunded}
-	case Completed:
+	case Completed, Cancelled: // A payment that comes after the cancellation is given back.
 		return []Status{Refunded}
 	default:
 		return nil
 	}
 }
 
-// takesPayment reports whether an order with the status may carry payment details: from payment_pending on, but not
-// once it is cancelled.
+// takesPayment reports whether an order with the status may carry payment
+// details: from payment_pending on, but not once it is cancelled.
 func (s Status) takesPayment() bool {
 	switch s {
 	case PaymentPending, Paid, Processing, Completed, Refunded:
@@ -59,39 +60,86 @@ func (s Status) takesPayment() bool {
 	}
 }
 
-// An Update is what a client may change about an order.
-type Update struct {
-	Status         Status          // "" leaves it
-	PaymentDetails *PaymentDetails // nil leaves them; fields that are not set keep what they hold
+// Paying reports whether an update is one of payment: it sets a status that
+// follows from one, or says how the order was paid. The contract reserves such
+// updates for a group where one is set (section 3, PUT).
+func (u Update) Paying() bool {
+	switch u.Status {
+	case Paid, Processing, Completed, Refunded:
+		return true
+	default:
+		return u.PaymentDetails != nil
+	}
 }
 
-// Apply changes the order as the update says, in the name of the client by, and reports whether anything changed; only
-// then DateLastUpdated moves on, to a time later than before. The order is not touched where there is an error:
-// ErrTransition where the status may not follow the present one, Invalid where the resulting status takes no payment
-// details.
-func (o *Order) Apply(u Update, by string, now time.Time) (changed bool, err error) {
-	status := o.Status
+// An Update is what a client wants to change about an order.
+type Update struct {
+	Status         Status          // "" leaves it
+	Reason         string          // of the change of status, or ""
+	PaymentDetails *PaymentDetails // nil leaves them; fields that are not set keep what they hold
+
+	// What is known of the client, not what he says.
+	By      string // who acts
+	Seen    bool   // whether he showed that he knows the order as it stands
+	TraceID string
+}
+
+// maxPaidAhead is how far in the future a payment may be dated: clocks and time
+// zones differ.
+const maxPaidAhead = 24 * time.Hour
+
+// Apply changes the order as the update says, and reports whether anything
+// changed; only then DateLastUpdated moves on, to a time later than before, and
+// the history has one more entry. The order is not touched where there is an
+// error: ErrTransition where the status may not follow the present one, Invalid
+// where the resulting status takes no payment details, lacks them, or they lie
+// in the future, ErrPaymentExists where another payment would be overwritten
+// unseen, and ErrTooManyChanges where the history is full.
+func (o *Order) Apply(u Update, now time.Time) (changed bool, err error) {
+	next := *o
+	entry := Entry{Type: EventPaymentUpdated, Status: o.Status, By: u.By, TraceID: u.TraceID}
 	if u.Status != "" && u.Status != o.Status {
 		if !slices.Contains(o.Status.Next(), u.Status) {
 			return false, fmt.Errorf("%w: %s", ErrTransition, explainTransition(o.Status, u.Status))
 		}
-		status, changed = u.Status, true
-	}
-	payment := o.PaymentDetails
-	if u.PaymentDetails != nil {
-		if !status.takesPayment() {
-			return false, Invalid{{"paymentDetails", fmt.Sprintf("are not accepted while the order is %s", status)}}
+		if o.Status == Cancelled && u.PaymentDetails == nil {
+			return false, Invalid{{"paymentDetails", "are required: only a payment that came late is refunded after a cancellation"}}
 		}
-		merged := payment.merge(*u.PaymentDetails)
-		if payment == nil || merged != *payment {
-			payment, changed = &merged, true
+		next.Status, changed = u.Status, true
+		entry.Type, entry.Status, entry.Reason = typeOf(u.Status), u.Status, u.Reason
+	}
+	if p := u.PaymentDetails; p != nil {
+		switch {
+		case !next.Status.takesPayment():
+			return false, Invalid{{"paymentDetails", fmt.Sprintf("are not accepted while the order is %s", next.Status)}}
+		case p.PaidAt.Time().After(now.Add(maxPaidAhead)):
+			return false, Invalid{{"paymentDetails.paidAt", "must not be more than a day ahead"}}
+		case o.PaymentDetails.conflicts(*p) && !u.Seen:
+			return false, ErrPaymentExists
+		}
+		merged := o.PaymentDetails.merge(*p)
+		if o.PaymentDetails == nil || merged != *o.PaymentDetails {
+			next.PaymentDetails, changed = &merged, true
+			entry.PaymentDetails = p
 		}
 	}
-	if changed {
-		o.Status, o.PaymentDetails = status, payment
-		o.DateLastUpdated, o.LastUpdatedBy = o.DateLastUpdated.Next(now), by
+	if !changed {
+		return false, nil
 	}
-	return changed, nil
+	if len(o.History) >= MaxHistory {
+		return false, ErrTooManyChanges
+	}
+	next.DateLastUpdated, next.LastUpdatedBy = o.DateLastUpdated.Next(now), u.By
+	entry.Date = next.DateLastUpdated
+	next.record(entry)
+	*o = next
+	return true, nil
+}
+
+// conflicts reports whether q names another payment than p does.
+func (p *PaymentDetails) conflicts(q PaymentDetails) bool {
+	other := func(a, b string) bool { return a != "" && b != "" && a != b }
+	return p != nil && (other(p.TransactionID, q.TransactionID) || other(p.PayfastPaymentID, q.PayfastPaymentID))
 }
 
 // merge returns p with the fields that are set in q taken from q.

@@ -31,10 +31,12 @@ type CartItem struct {
 	UnitPrice, Discount        Money
 }
 
-// New prices a cart as the order that the creation message asks for. The same message and the same cart always make the
-// same order. Every error is Permanent: a cart of another tenant, empty or out of bounds, or without the message's campaign.
-func New(c Creation, cart Cart, taxRate Rate) (Order, error) {
-	o, err := price(c, cart, taxRate)
+// New prices a cart as the order that the creation message asks for, under the
+// number, the time and the creator of its acceptance. The same acceptance,
+// message and cart always make the same order. Every error is Permanent: a cart
+// of another tenant, empty or out of bounds, or without the message's campaign.
+func New(accepted Order, c Creation, cart Cart, taxRate Rate) (Order, error) {
+	o, err := price(accepted, c, cart, taxRate)
 	if err != nil {
 		var p *Permanent
 		if !errors.As(err, &p) {
@@ -45,7 +47,7 @@ func New(c Creation, cart Cart, taxRate Rate) (Order, error) {
 	return o, nil
 }
 
-func price(c Creation, cart Cart, taxRate Rate) (Order, error) {
+func price(accepted Order, c Creation, cart Cart, taxRate Rate) (Order, error) {
 	switch {
 	case cart.TenantID != c.TenantID:
 		return Order{}, &Permanent{Reason: "cart belongs to another tenant"}
@@ -58,9 +60,10 @@ func price(c Creation, cart Cart, taxRate Rate) (Order, error) {
 	case c.CampaignCode != "" && (cart.Campaign == nil || !strings.EqualFold(cart.Campaign.Code, c.CampaignCode)):
 		return Order{}, &Permanent{Reason: "campaign is not on the cart"}
 	}
+	by, at := accepted.LastUpdatedBy, accepted.DateCreated
 	o := Order{
 		ID:              c.OrderID,
-		Number:          c.OrderNumber,
+		Number:          accepted.Number,
 		TenantID:        c.TenantID,
 		CustomerEmail:   c.CustomerEmail,
 		CustomerName:    c.CustomerName,
@@ -73,13 +76,15 @@ func price(c Creation, cart Cart, taxRate Rate) (Order, error) {
 		Campaign:        cart.Campaign,
 		BillingAddress:  c.BillingAddress,
 		PaymentMethod:   c.PaymentMethod,
-		DateCreated:     c.DateCreated,
-		DateLastUpdated: c.DateCreated,
-		LastUpdatedBy:   c.CreatedBy,
+		Documents:       []Document{},
+		DateCreated:     at,
+		DateLastUpdated: at,
+		LastUpdatedBy:   by,
 		Active:          true,
 	}
+	o.record(Entry{Type: EventCreated, Status: Pending, Date: at, By: by})
 	for i, line := range cart.Items {
-		subtotal, err := line.subtotal()
+		discount, subtotal, err := line.net()
 		if err != nil {
 			return Order{}, fmt.Errorf("items[%d]: %w", i, err)
 		}
@@ -89,11 +94,11 @@ func price(c Creation, cart Cart, taxRate Rate) (Order, error) {
 			ProductName:     line.ProductName,
 			Quantity:        line.Quantity,
 			UnitPrice:       line.UnitPrice,
-			Discount:        line.Discount,
+			Discount:        discount,
 			Subtotal:        subtotal,
-			DateCreated:     c.DateCreated,
-			DateLastUpdated: c.DateCreated,
-			LastUpdatedBy:   c.CreatedBy,
+			DateCreated:     at,
+			DateLastUpdated: at,
+			LastUpdatedBy:   by,
 			Active:          true,
 		}
 	}
@@ -103,7 +108,8 @@ func price(c Creation, cart Cart, taxRate Rate) (Order, error) {
 	return o, nil
 }
 
-// addUp computes the amounts of the order from its lines, shipping and tax rate, by section 4 of the contract.
+// addUp computes the amounts of the order from its lines, shipping and tax
+// rate, by section 4 of the contract.
 func (o *Order) addUp() error {
 	if o.Shipping.minor < 0 {
 		return fmt.Errorf("shipping: %w: below zero", ErrAmount)
@@ -130,26 +136,24 @@ func (o *Order) addUp() error {
 	return nil
 }
 
-// subtotal is unitPrice × quantity − discount, or zero where the discount is larger.
-func (c CartItem) subtotal() (Money, error) {
+// net returns the discount, at most the whole line, and what the line comes to
+// after it: unitPrice × quantity − discount.
+func (c CartItem) net() (discount, subtotal Money, err error) {
 	switch {
 	case c.Quantity < 1 || c.Quantity > MaxQuantity:
-		return Money{}, fmt.Errorf("quantity %d is not between 1 and %d", c.Quantity, MaxQuantity)
+		return Money{}, Money{}, fmt.Errorf("quantity %d is not between 1 and %d", c.Quantity, MaxQuantity)
 	case c.UnitPrice.minor < 0:
-		return Money{}, fmt.Errorf("unit price: %w: below zero", ErrAmount)
+		return Money{}, Money{}, fmt.Errorf("unit price: %w: below zero", ErrAmount)
 	case c.Discount.minor < 0:
-		return Money{}, fmt.Errorf("discount: %w: below zero", ErrAmount)
+		return Money{}, Money{}, fmt.Errorf("discount: %w: below zero", ErrAmount)
 	}
 	gross, err := c.UnitPrice.Times(c.Quantity)
 	if err != nil {
-		return Money{}, err
+		return Money{}, Money{}, err
+	}
+	if c.Discount.minor > gross.minor {
+		c.Discount.minor = gross.minor
 	}
 	net, err := gross.Sub(c.Discount)
-	if err != nil {
-		return Money{}, err
-	}
-	if net.minor < 0 {
-		net.minor = 0
-	}
-	return net, nil
+	return c.Discount, net, err
 }

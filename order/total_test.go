@@ -30,9 +30,15 @@ func cartOf(t testing.TB, lines ...order.CartItem) order.Cart {
 func message(t testing.TB) order.Creation {
 	t.Helper()
 	return order.Creation{
-		OrderID: "2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d", OrderNumber: "ORD-2025-00001", TenantID: "tenant-001",
-		CustomerEmail: "thandi@example.com", CartID: "cart-1", DateCreated: timestamp(t, "2025-12-30T10:30:00Z"), CreatedBy: "clerk",
+		OrderID: "2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d", TenantID: "tenant-001",
+		CustomerEmail: "thandi@example.com", CartID: "cart-1", CreatedBy: "clerk",
 	}
+}
+
+// price returns the order of a message that was accepted as ORD-2025-00001.
+func price(t testing.TB, c order.Creation, cart order.Cart, tax order.Rate) (order.Order, error) {
+	t.Helper()
+	return order.New(c.Accepted("ORD-2025-00001", timestamp(t, "2025-12-30T10:30:00Z")), c, cart, tax)
 }
 
 func TestNewTotals(t *testing.T) {
@@ -81,7 +87,7 @@ func TestNewTotals(t *testing.T) {
 			is := is.New(t)
 			cart := cartOf(t, test.lines...)
 			cart.Shipping = zar(t, test.shipping)
-			o, err := order.New(message(t), cart, rate(t, test.rate))
+			o, err := price(t, message(t), cart, rate(t, test.rate))
 			is.NoErr(err)
 			for i, want := range test.lineSubtotals {
 				is.Equal(o.Items[i].Subtotal.String(), want) // line
@@ -133,7 +139,7 @@ func TestNewRefuses(t *testing.T) {
 			is := is.New(t)
 			c, cart := message(t), cartOf(t, line(t, 1, "250", "0"))
 			test.change(&c, &cart)
-			o, err := order.New(c, cart, rate(t, "0.15"))
+			o, err := price(t, c, cart, rate(t, "0.15"))
 			var p *order.Permanent
 			is.True(errors.As(err, &p)) // permanent
 			is.Equal(p.Reason, test.reason)
@@ -146,7 +152,7 @@ func TestNewRefuses(t *testing.T) {
 func TestNewTakesTheWholeCart(t *testing.T) {
 	t.Run("200 lines", func(t *testing.T) {
 		is := is.New(t)
-		o, err := order.New(message(t), largeCart(t, order.MaxItems), rate(t, "0.15"))
+		o, err := price(t, message(t), largeCart(t, order.MaxItems), rate(t, "0.15"))
 		is.NoErr(err)
 		is.Equal(len(o.Items), 200)
 		is.Equal(o.Subtotal.String(), "110044.07")
@@ -155,7 +161,7 @@ func TestNewTakesTheWholeCart(t *testing.T) {
 		is := is.New(t)
 		c, cart := message(t), cartOf(t, line(t, 1, "250", "0"))
 		c.CampaignCode, cart.Campaign = "summer25", &order.Campaign{Code: "SUMMER25"}
-		o, err := order.New(c, cart, rate(t, "0.15"))
+		o, err := price(t, c, cart, rate(t, "0.15"))
 		is.NoErr(err)
 		is.Equal(o.Campaign, cart.Campaign)
 	})
@@ -163,15 +169,34 @@ func TestNewTakesTheWholeCart(t *testing.T) {
 		is := is.New(t)
 		cart := cartOf(t, line(t, 1, "250", "0"))
 		cart.Campaign = &order.Campaign{Code: "SUMMER25"}
-		o, err := order.New(message(t), cart, rate(t, "0.15"))
+		o, err := price(t, message(t), cart, rate(t, "0.15"))
 		is.NoErr(err)
 		is.Equal(o.Campaign.Code, "SUMMER25") // the cart's prices include it
 	})
+	t.Run("what was accepted", func(t *testing.T) {
+		is := is.New(t)
+		o, err := price(t, message(t), largeCart(t, 1), rate(t, "0.15"))
+		is.NoErr(err)
+		is.Equal(o.Number, "ORD-2025-00001")
+		is.Equal(o.LastUpdatedBy, "clerk")
+		is.True(o.Recorded())
+		is.Equal(o.History, []order.Entry{{
+			Sequence: 1, Type: "order.created", Status: "pending", Date: timestamp(t, "2025-12-30T10:30:00Z"), By: "clerk",
+		}})
+		is.Equal(o.Documents, []order.Document{}) // none, but a list
+	})
+	t.Run("a discount is at most the line", func(t *testing.T) {
+		is := is.New(t)
+		o, err := price(t, message(t), cartOf(t, line(t, 2, "10", "100")), rate(t, "0.15"))
+		is.NoErr(err)
+		is.Equal(o.Items[0].Discount.String(), "20.00") // as it is stored and shown
+		is.Equal(o.Items[0].Subtotal.String(), "0.00")
+	})
 	t.Run("the same order again", func(t *testing.T) {
 		is := is.New(t)
-		first, err := order.New(message(t), largeCart(t, 3), rate(t, "0.15"))
+		first, err := price(t, message(t), largeCart(t, 3), rate(t, "0.15"))
 		is.NoErr(err)
-		again, err := order.New(message(t), largeCart(t, 3), rate(t, "0.15"))
+		again, err := price(t, message(t), largeCart(t, 3), rate(t, "0.15"))
 		is.NoErr(err)
 		is.Equal(again, first) // whenever the message comes
 	})
@@ -209,7 +234,7 @@ func FuzzNew(f *testing.F) {
 			{Quantity: quantity1, UnitPrice: cent(price1), Discount: cent(discount1)},
 			{Quantity: quantity2, UnitPrice: cent(price2), Discount: cent(discount2)},
 		}}
-		o, err := order.New(order.Creation{}, cart, r)
+		o, err := price(t, order.Creation{}, cart, r)
 		if err != nil {
 			return
 		}

@@ -38,6 +38,7 @@ func isAlphanumeric(c byte) bool {
 type decoder struct {
 	path   string // "" or the object's own path with a dot
 	raw    map[string]json.RawMessage
+	twice  map[string]bool // names that the object has more than once
 	asked  map[string]bool
 	nested []*decoder
 	strict bool // a client's request: refuse unknown fields, and fields without a value
@@ -45,31 +46,45 @@ type decoder struct {
 }
 
 func decode(body []byte, strict bool) (*decoder, error) {
-	if !utf8.Valid(body) {
+	switch {
+	case !utf8.Valid(body):
 		return nil, Invalid{{"body", "is not valid UTF-8"}}
-	}
-	d := &decoder{asked: map[string]bool{}, strict: strict, bad: new(Invalid)}
-	if err := json.Unmarshal(body, &d.raw); err != nil {
-		if json.Valid(body) {
-			return nil, Invalid{{"body", "must be a JSON object"}}
-		}
+	case !json.Valid(body):
 		return nil, Invalid{{"body", "is not valid JSON"}}
-	}
-	if d.raw == nil {
+	case !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")):
 		return nil, Invalid{{"body", "must be a JSON object"}}
 	}
-	return d, nil
+	return newDecoder("", body, strict, new(Invalid)), nil
+}
+
+// newDecoder returns a decoder of a JSON object that is known to be valid.
+func newDecoder(path string, object []byte, strict bool, bad *Invalid) *decoder {
+	d := &decoder{
+		path: path, raw: map[string]json.RawMessage{}, twice: map[string]bool{}, asked: map[string]bool{},
+		strict: strict, bad: bad,
+	}
+	tokens := json.NewDecoder(bytes.NewReader(object))
+	_, _ = tokens.Token() // the brace
+	for tokens.More() {
+		name, _ := tokens.Token()
+		var value json.RawMessage
+		_ = tokens.Decode(&value)
+		key, _ := name.(string)
+		_, d.twice[key] = d.raw[key]
+		d.raw[key] = value
+	}
+	return d
 }
 
 // err returns what is wrong with the object, or nil.
 func (d *decoder) err() error {
 	for _, o := range append([]*decoder{d}, d.nested...) {
-		if !o.strict {
-			continue
-		}
 		for _, name := range slices.Sorted(maps.Keys(o.raw)) {
-			if !o.asked[name] {
+			switch {
+			case !o.asked[name] && o.strict:
 				o.complain(Printable(name), "is not a known field")
+			case o.asked[name] && o.twice[name]:
+				o.complain(name, "is named twice")
 			}
 		}
 	}
@@ -168,8 +183,7 @@ func (d *decoder) object(name string, need bool) *decoder {
 		d.complain(name, "must be an object")
 		return nil
 	}
-	n := &decoder{path: d.path + name + ".", asked: map[string]bool{}, strict: d.strict, bad: d.bad}
-	_ = json.Unmarshal(raw, &n.raw) // It is an object of a valid document.
+	n := newDecoder(d.path+name+".", raw, d.strict, d.bad)
 	d.nested = append(d.nested, n)
 	return n
 }
@@ -253,14 +267,12 @@ func onlyOf(s, others string, class func(byte) bool) bool {
 	return true
 }
 
-func orderNumber(s string) string {
+// IsNumber reports whether s has the form that FormatNumber gives.
+func IsNumber(s string) bool {
 	rest, ok := strings.CutPrefix(s, "ORD-")
 	year, n, dashed := strings.Cut(rest, "-")
 	isDigit := func(c byte) bool { return '0' <= c && c <= '9' }
-	if !ok || !dashed || len(year) != 4 || len(n) < 5 || len(n) > 18 || !onlyOf(year+n, "", isDigit) {
-		return "must look like ORD-2025-00001"
-	}
-	return ""
+	return ok && dashed && len(year) == 4 && len(n) >= 5 && len(n) <= 18 && onlyOf(year+n, "", isDigit)
 }
 
 func knownStatus(s string) string {
@@ -287,22 +299,6 @@ func email(s string) string {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || !onlyOf(label, "-", isAlphanumeric) {
 			return message
 		}
-	}
-	return ""
-}
-
-// countries are the codes that ISO 3166-1 assigns, alpha-2.
-const countries = " AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV " +
-	"BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK " +
-	"FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT " +
-	"JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO " +
-	"MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY " +
-	"QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO " +
-	"TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW "
-
-func country(s string) string {
-	if len(s) != 2 || strings.Contains(s, " ") || !strings.Contains(countries, " "+s+" ") {
-		return "must be an ISO 3166-1 alpha-2 code in upper case, for example ZA"
 	}
 	return ""
 }
