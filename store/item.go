@@ -12,7 +12,8 @@ import (
 // entityOrder is the entityType of orders.
 const entityOrder = "ORDER"
 
-// number is a decimal that is stored as a DynamoDB number. As a string type with MarshalText it would become a string.
+// number is a decimal that is stored as a DynamoDB number. As a string type with
+// MarshalText it would become a string.
 type number string
 
 // MarshalDynamo implements dynamo.Marshaler.
@@ -30,7 +31,27 @@ func (n *number) UnmarshalDynamo(av types.AttributeValue) error {
 	return nil
 }
 
-// orderItem is an order as it is stored. Amounts have no currency of their own: it is the order's.
+// acceptedItem is an order as it is stored until it is recorded. It has no index
+// keys, so no list shows it.
+type acceptedItem struct {
+	PK         string
+	SK         string
+	EntityType string `dynamo:"entityType"`
+
+	ID              string          `dynamo:"id"`
+	Number          string          `dynamo:"orderNumber"`
+	TenantID        string          `dynamo:"tenantId"`
+	CustomerEmail   string          `dynamo:"customerEmail"`
+	Status          string          `dynamo:"status"`
+	DateCreated     order.Timestamp `dynamo:"dateCreated"`
+	DateLastUpdated order.Timestamp `dynamo:"dateLastUpdated"`
+	LastUpdatedBy   string          `dynamo:"lastUpdatedBy"`
+	Active          bool            `dynamo:"active"`
+	ExpiresAt       time.Time       `dynamo:"expiresAt,unixtime"`
+}
+
+// orderItem is an order as it is stored once it is recorded. Amounts have no
+// currency of their own: it is the order's.
 type orderItem struct {
 	PK         string
 	SK         string
@@ -58,11 +79,32 @@ type orderItem struct {
 	BillingAddress  addressItem     `dynamo:"billingAddress"`
 	PaymentMethod   string          `dynamo:"paymentMethod"`
 	PaymentDetails  *paymentItem    `dynamo:"paymentDetails"`
-	PDFURL          string          `dynamo:"pdfUrl"`
 	DateCreated     order.Timestamp `dynamo:"dateCreated"`
 	DateLastUpdated order.Timestamp `dynamo:"dateLastUpdated"`
 	LastUpdatedBy   string          `dynamo:"lastUpdatedBy"`
 	Active          bool            `dynamo:"active"`
+	FailureReason   string          `dynamo:"failureReason"` // only where it is not recorded
+
+	Documents map[order.DocumentKind]documentNote `dynamo:"documents,allowempty"`
+	History   []entryItem                         `dynamo:"history"`
+}
+
+// documentNote is what an order knows of a document, by its kind.
+type documentNote struct {
+	Number     string          `dynamo:"number"`
+	DateIssued order.Timestamp `dynamo:"dateIssued"`
+	URL        string          `dynamo:"url"` // s3://bucket/key
+}
+
+// entryItem is an entry of a history. Its sequence is its place in the list.
+type entryItem struct {
+	Type           order.EventType `dynamo:"type"`
+	Status         order.Status    `dynamo:"status"`
+	Date           order.Timestamp `dynamo:"date"`
+	By             string          `dynamo:"by"`
+	Reason         string          `dynamo:"reason"`
+	PaymentDetails *paymentItem    `dynamo:"paymentDetails"`
+	TraceID        string          `dynamo:"traceId"`
 }
 
 type lineItem struct {
@@ -113,6 +155,24 @@ type paymentItem struct {
 	PaidAt           order.Timestamp `dynamo:"paidAt"`
 }
 
+func encodeAccepted(o order.Order, expires time.Time) acceptedItem {
+	return acceptedItem{
+		PK:              tenantKey(o.TenantID),
+		SK:              orderKey(o.ID),
+		EntityType:      entityOrder,
+		ID:              o.ID,
+		Number:          o.Number,
+		TenantID:        o.TenantID,
+		CustomerEmail:   o.CustomerEmail,
+		Status:          string(o.Status),
+		DateCreated:     o.DateCreated,
+		DateLastUpdated: o.DateLastUpdated,
+		LastUpdatedBy:   o.LastUpdatedBy,
+		Active:          o.Active,
+		ExpiresAt:       expires,
+	}
+}
+
 func encodeOrder(o order.Order) orderItem {
 	item := orderItem{
 		PK:         tenantKey(o.TenantID),
@@ -140,11 +200,18 @@ func encodeOrder(o order.Order) orderItem {
 		BillingAddress:  addressItem(o.BillingAddress),
 		PaymentMethod:   o.PaymentMethod,
 		PaymentDetails:  (*paymentItem)(o.PaymentDetails),
-		PDFURL:          o.PDFURL,
 		DateCreated:     o.DateCreated,
 		DateLastUpdated: o.DateLastUpdated,
 		LastUpdatedBy:   o.LastUpdatedBy,
 		Active:          o.Active,
+		Documents:       map[order.DocumentKind]documentNote{},
+		History:         make([]entryItem, len(o.History)),
+	}
+	for _, d := range o.Documents {
+		item.Documents[d.Kind] = documentNote{d.Number, d.DateIssued, d.URL}
+	}
+	for i, e := range o.History {
+		item.History[i] = entryItem{e.Type, e.Status, e.Date, e.By, e.Reason, (*paymentItem)(e.PaymentDetails), e.TraceID}
 	}
 	for i, l := range o.Items {
 		item.Items[i] = lineItem{
@@ -181,8 +248,23 @@ func encodeOrder(o order.Order) orderItem {
 	return item
 }
 
-// decodeOrder turns a stored item into an order. An error means that the item was not written by this service.
+// decodeOrder turns a stored item into an order. An error means that the item
+// was not written by this service.
 func decodeOrder(item orderItem) (order.Order, error) {
+	if len(item.History) == 0 {
+		return order.Order{
+			ID:              item.ID,
+			Number:          item.Number,
+			TenantID:        item.TenantID,
+			CustomerEmail:   item.CustomerEmail,
+			Status:          order.Status(item.Status),
+			DateCreated:     item.DateCreated,
+			DateLastUpdated: item.DateLastUpdated,
+			LastUpdatedBy:   item.LastUpdatedBy,
+			Active:          item.Active,
+			FailureReason:   item.FailureReason,
+		}, nil
+	}
 	r := reader{currency: order.Currency(item.Currency)}
 	o := order.Order{
 		ID:              item.ID,
@@ -202,11 +284,15 @@ func decodeOrder(item orderItem) (order.Order, error) {
 		BillingAddress:  order.BillingAddress(item.BillingAddress),
 		PaymentMethod:   item.PaymentMethod,
 		PaymentDetails:  (*order.PaymentDetails)(item.PaymentDetails),
-		PDFURL:          item.PDFURL,
+		Documents:       []order.Document{},
+		History:         decodeHistory(item.History),
 		DateCreated:     item.DateCreated,
 		DateLastUpdated: item.DateLastUpdated,
 		LastUpdatedBy:   item.LastUpdatedBy,
 		Active:          item.Active,
+	}
+	for kind, d := range item.Documents {
+		o.Issue(order.Document{Kind: kind, Number: d.Number, DateIssued: d.DateIssued, URL: d.URL})
 	}
 	for i, l := range item.Items {
 		o.Items[i] = order.Item{
@@ -246,6 +332,23 @@ func decodeOrder(item orderItem) (order.Order, error) {
 	return o, nil
 }
 
+func decodeHistory(items []entryItem) []order.Entry {
+	history := make([]order.Entry, len(items))
+	for i, e := range items {
+		history[i] = order.Entry{
+			Sequence:       i + 1,
+			Type:           e.Type,
+			Status:         e.Status,
+			Date:           e.Date,
+			By:             e.By,
+			Reason:         e.Reason,
+			PaymentDetails: (*order.PaymentDetails)(e.PaymentDetails),
+			TraceID:        e.TraceID,
+		}
+	}
+	return history
+}
+
 // A reader reads stored numbers and keeps the first error.
 type reader struct {
 	currency order.Currency
@@ -271,7 +374,8 @@ func read[T any](r *reader, n number, parse func(string) (T, error)) T {
 	return v
 }
 
-// summaryItem is the part of an order that lists show, with the keys that a page token is made of.
+// summaryItem is the part of an order that lists show, with the keys that a page
+// token is made of.
 type summaryItem struct {
 	PK          string
 	SK          string
@@ -293,22 +397,22 @@ func summaryAttributes() []string {
 	}
 }
 
+// keyItem is what the index by id has of an item.
+type keyItem struct {
+	PK     string
+	SK     string
+	GSI2SK string `dynamo:"GSI2_SK"`
+}
+
 type counterItem struct {
 	Value int64 `dynamo:"value"`
 }
 
-type receiptItem struct {
-	PK            string
-	SK            string
-	ID            string          `dynamo:"id"`
-	Number        string          `dynamo:"orderNumber"`
-	TenantID      string          `dynamo:"tenantId"`
-	CustomerEmail string          `dynamo:"customerEmail"`
-	State         string          `dynamo:"state"`
-	Reason        string          `dynamo:"reason"`
-	Failures      int64           `dynamo:"failures,omitempty"` // how often it came to say failed
-	DateCreated   order.Timestamp `dynamo:"dateCreated"`
-	ExpiresAt     time.Time       `dynamo:"expiresAt,unixtime"`
+// numberItem leads from an order's number to its id.
+type numberItem struct {
+	PK      string
+	SK      string
+	OrderID string `dynamo:"orderId"`
 }
 
 type idempotencyItem struct {
@@ -316,17 +420,49 @@ type idempotencyItem struct {
 	SK          string
 	BodyHash    string          `dynamo:"bodySha256"` // hexadecimal
 	OrderID     string          `dynamo:"orderId"`
-	Number      string          `dynamo:"orderNumber"`
 	DateCreated order.Timestamp `dynamo:"dateCreated"`
 	CreatedBy   string          `dynamo:"createdBy"`
 	ExpiresAt   time.Time       `dynamo:"expiresAt,unixtime"`
 }
 
-type sentItem struct {
+// documentItem is a legal document as it was issued.
+type documentItem struct {
+	PK         string
+	SK         string
+	GSI2PK     string          `dynamo:"GSI2_PK"`
+	GSI2SK     string          `dynamo:"GSI2_SK"`
+	Number     string          `dynamo:"number"`
+	DateIssued order.Timestamp `dynamo:"dateIssued"`
+	Supplier   supplierItem    `dynamo:"supplier"`
+}
+
+type supplierItem struct {
+	Name               string   `dynamo:"name"`
+	AddressLines       []string `dynamo:"addressLines,omitempty"`
+	VATNumber          string   `dynamo:"vatNumber"`
+	RegistrationNumber string   `dynamo:"registrationNumber"`
+	Country            string   `dynamo:"country"`
+	Phone              string   `dynamo:"phone"`
+	Email              string   `dynamo:"email"`
+	Website            string   `dynamo:"website"`
+	AccentColour       string   `dynamo:"accentColour"`
+	Footer             string   `dynamo:"footer"`
+	PaymentLines       []string `dynamo:"paymentLines,omitempty"`
+}
+
+// The states of a mail in the ledger.
+const (
+	mailSending = "sending"
+	mailSent    = "sent"
+	mailFailed  = "failed"
+)
+
+type mailItem struct {
 	PK           string
 	SK           string
+	State        string    `dynamo:"state"`
 	Claim        string    `dynamo:"claim"`
 	ClaimedUntil time.Time `dynamo:"claimedUntil,unixtime"`
 	MessageID    string    `dynamo:"messageId"` // of SES; set once the mail is sent
-	ExpiresAt    time.Time `dynamo:"expiresAt,unixtime"`
+	Reason       string    `dynamo:"reason"`    // of a mail that failed
 }

@@ -21,23 +21,41 @@ const (
 )
 
 const (
-	orderPrefix = "ORDER#"
-	metadataKey = "METADATA"
+	tenantPrefix   = "TENANT#"
+	orderPrefix    = "ORDER#"
+	documentPrefix = "DOCUMENT#"
+	metadataKey    = "METADATA"
 )
 
-func tenantKey(tenantID string) string            { return "TENANT#" + tenantID }
+func tenantKey(tenantID string) string            { return tenantPrefix + tenantID }
+func tenantOf(key string) string                  { return strings.TrimPrefix(key, tenantPrefix) }
 func orderKey(orderID string) string              { return orderPrefix + orderID }
-func receiptKey(orderID string) string            { return "RECEIPT#" + orderID }
-func counterKey(year int) string                  { return fmt.Sprintf("COUNTER#ORDER#%04d", year) }
+func orderCounterKey(year int) string             { return fmt.Sprintf("COUNTER#ORDER#%04d", year) }
+func numberKey(number string) string              { return "NUMBER#" + number }
 func idempotencyKey(key string) string            { return "IDEMPOTENCY#" + key }
-func sentKey(orderID, role string) string         { return "SENT#" + orderID + "#" + role }
 func dateKey(o order.Timestamp, id string) string { return o.String() + "#" + id }
+func supplierKey(supplierID string) string        { return "SUPPLIER#" + supplierID }
+func seriesKey(series string, year int) string    { return fmt.Sprintf("COUNTER#%s#%04d", series, year) }
 
-// firstAt and lastAt are the bounds of the date keys of a moment: every order created then lies between them.
+func mailKey(orderID, role string, sequence int) string {
+	return fmt.Sprintf("MAIL#%s#%s#%d", orderID, role, sequence)
+}
+
+func documentKey(orderID string, kind order.DocumentKind) string {
+	return documentPrefix + orderID + "#" + string(kind)
+}
+
+func supplierSeriesKey(supplierID, series string, year int) string {
+	return fmt.Sprintf("SUPPLIER#%s#%s#%04d", supplierID, series, year)
+}
+
+// firstAt and lastAt are the bounds of the date keys of a moment: every order
+// created then lies between them.
 func firstAt(t order.Timestamp) string { return t.String() }
 func lastAt(t order.Timestamp) string  { return t.String() + "#~" } // "~" sorts after every character of an id.
 
-// splitDateKey returns the order id of a date key, and whether the key has the form that dateKey gives.
+// splitDateKey returns the order id of a date key, and whether the key has the
+// form that dateKey gives.
 func splitDateKey(key string) (orderID string, ok bool) {
 	date, id, found := strings.Cut(key, "#")
 	t, err := order.ParseTimestamp(date)

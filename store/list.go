@@ -94,6 +94,9 @@ func (s *Store) list(q ListQuery) *dynamo.Query {
 		}
 	}
 	query.Project(summaryAttributes()...).Filter("'active' = ?", true)
+	if q.Sort == ByID {
+		query.Filter("attribute_exists('GSI1_PK')") // What is only accepted is not listed.
+	}
 	if q.Status != "" {
 		query.Filter("'status' = ?", string(q.Status))
 	}
