@@ -21,15 +21,31 @@ import (
 // maxBody is the largest request body, in bytes after decoding.
 const maxBody = 64 << 10
 
-// answerReserve is what an invocation keeps of its time to answer and to tidy up once its work has run out of time.
-const answerReserve = time.Second
+const (
+	// answerReserve is what an invocation keeps of its time to answer and to
+	// tidy up once its work has run out of time.
+	answerReserve = time.Second
+	// mostWork is how long a request may be worked on. The answer is there
+	// within 27 s: the gateway gives up after 29.
+	mostWork = 26 * time.Second
+)
 
 // A caller is who a request comes from, as the authorizer vouches for it.
 type caller struct {
 	tenantID string
-	user     string // e-mail address, else subject
-	admin    bool
+	user     string // verified e-mail address, else subject
+	subject  string // as the log names the user
+	groups   []string
 }
+
+// adminGroup is the group whose members act for every tenant.
+const adminGroup = "admin"
+
+// isIn reports whether the caller is a member of a group.
+func (c caller) isIn(group string) bool { return slices.Contains(c.groups, group) }
+
+// admin reports whether the caller acts for every tenant.
+func (c caller) admin() bool { return c.isIn(adminGroup) }
 
 // A request is an API call of an authenticated caller.
 type request struct {
@@ -63,6 +79,8 @@ func api(allowedOrigin string, h apiHandler) handler {
 		}
 		start := time.Now()
 		work, cancel := reserve(ctx, answerReserve)
+		defer cancel()
+		work, cancel = context.WithTimeout(work, mostWork)
 		defer cancel()
 		res, err := serve(work, event, h)
 		answer := events.APIGatewayProxyResponse{
@@ -103,8 +121,8 @@ func api(allowedOrigin string, h apiHandler) handler {
 	}
 }
 
-// serve authenticates and handles a request. A panic becomes an error, so that the client gets an answer of the
-// usual form.
+// serve authenticates and handles a request. A panic becomes an error, so that
+// the client gets an answer of the usual form.
 func serve(ctx context.Context, event events.APIGatewayProxyRequest, h apiHandler) (res response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -138,23 +156,26 @@ func authenticate(authorizer map[string]any) (caller, error) {
 		s, _ := claims[name].(string)
 		return s
 	}
-	who := caller{tenantID: claim("custom:tenantId"), user: order.SystemUser, admin: isAdmin(claim("cognito:groups"))}
+	who := caller{tenantID: claim("custom:tenantId"), user: order.SystemUser, groups: groups(claim("cognito:groups"))}
 	if !order.IsTenantID(who.tenantID) {
 		return caller{}, fmt.Errorf("%w: no valid tenant in the token", errForbidden)
 	}
-	for _, name := range []string{"email", "sub"} {
-		if user := claim(name); user != "" && order.IsText(user) {
-			who.user = user
-			break
-		}
+	if sub := claim("sub"); sub != "" && order.IsText(sub) {
+		who.subject, who.user = sub, sub
+	}
+	// A user can write any address into his profile: only one that Cognito has
+	// verified says who he is.
+	verified := claims["email_verified"] == true || claim("email_verified") == "true"
+	if email := claim("email"); verified && email != "" && order.IsText(email) {
+		who.user = email
 	}
 	return who, nil
 }
 
-// isAdmin reads the claim cognito:groups, which arrives as "admin", "a,admin" or "[a admin]".
-func isAdmin(groups string) bool {
-	names := strings.FieldsFunc(groups, func(r rune) bool { return strings.ContainsRune("[], ", r) })
-	return slices.Contains(names, "admin")
+// groups reads the claim cognito:groups, which arrives as "admin", "a,admin" or
+// "[a admin]".
+func groups(claim string) []string {
+	return strings.FieldsFunc(claim, func(r rune) bool { return strings.ContainsRune("[], ", r) })
 }
 
 // body returns the decoded body of the request.
@@ -189,7 +210,8 @@ func (r request) header(name string) []string {
 	return nil
 }
 
-// orderID returns the order id of the path. A malformed one cannot exist: it is not found, like any other.
+// orderID returns the order id of the path. A malformed one cannot exist: it is
+// not found, like any other.
 func (r request) orderID() (string, error) {
 	id := r.event.PathParameters["orderId"]
 	if !order.IsID(id) {
@@ -223,7 +245,8 @@ func explain(err error) failure {
 	case errors.As(err, &invalid):
 		return fail(http.StatusBadRequest, "invalid_request", "The request has invalid fields.", invalid...)
 	case errors.Is(err, order.ErrTransition):
-		return fail(http.StatusBadRequest, "invalid_transition", err.Error(), order.FieldError{Field: "status", Message: err.Error()})
+		return fail(http.StatusBadRequest, "invalid_transition", err.Error(),
+			order.FieldError{Field: "status", Message: err.Error()})
 	case errors.Is(err, order.ErrPageToken):
 		return fail(http.StatusBadRequest, "invalid_page_token", "The page token is malformed, or of another tenant or query.",
 			order.FieldError{Field: "startAt", Message: "must be the nextToken of a page of the same query"})
@@ -231,18 +254,25 @@ func explain(err error) failure {
 		return fail(http.StatusUnauthorized, "unauthenticated", "The request has no valid token.")
 	case errors.Is(err, errForbidden):
 		return fail(http.StatusForbidden, "forbidden", "The token does not allow this.")
-	case errors.Is(err, order.ErrNotFound):
+	case errors.Is(err, order.ErrNotFound), errors.Is(err, order.ErrDeleted):
 		return fail(http.StatusNotFound, "not_found", "There is no such order.")
 	case errors.Is(err, order.ErrChanged):
 		return fail(http.StatusConflict, "order_changed", "Someone else updated the order in between. Read it again and retry.")
+	case errors.Is(err, order.ErrPaymentExists):
+		return fail(http.StatusConflict, "payment_exists", "The order has another payment. Read it, and send If-Match to replace the payment.")
+	case errors.Is(err, order.ErrTooManyChanges):
+		return fail(http.StatusConflict, "too_many_changes", "The order has been changed too often to be changed once more.")
 	case errors.Is(err, errNotRecorded):
-		return fail(http.StatusConflict, "order_not_recorded", "The order is accepted but not recorded, so it cannot be updated. Read it to see how it stands.")
+		return fail(http.StatusConflict, "order_not_recorded",
+			"The order is accepted but not recorded, so it cannot be updated. Read it to see how it stands.")
 	case errors.Is(err, errPrecondition):
 		return fail(http.StatusPreconditionFailed, "precondition_failed", "The order does not match If-Match. Read it again and retry.")
 	case errors.Is(err, order.ErrKeyReused):
-		return fail(http.StatusUnprocessableEntity, "idempotency_key_reused", "The Idempotency-Key was used with another body. Use a new key for a new request.")
+		return fail(http.StatusUnprocessableEntity, "idempotency_key_reused",
+			"The Idempotency-Key was used with another body. Use a new key for a new request.")
 	default:
-		return fail(http.StatusInternalServerError, "internal", "The request could not be handled. Try again later.")
+		return fail(http.StatusInternalServerError, "internal",
+			"The request could not be handled, or its outcome is unknown. Try again later; an Idempotency-Key makes that safe for a new order.")
 	}
 }
 
@@ -250,7 +280,8 @@ func fail(status int, code, message string, details ...order.FieldError) failure
 	return failure{Code: code, Error: http.StatusText(status), Message: message, Details: details, status: status}
 }
 
-// logFailure writes the one line about an error: the service's own faults as errors, the client's for those who look closer.
+// logFailure writes the one line about an error: the service's own faults as
+// errors, the client's as information.
 func logFailure(ctx context.Context, f failure, err error) {
 	level := zerolog.InfoLevel
 	if f.status >= http.StatusInternalServerError {

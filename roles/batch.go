@@ -182,3 +182,15 @@ func backoff(receives int) time.Duration {
 	d := min(firstBackoff<<min(receives-1, 10), mostBackoff)
 	return d/2 + rand.N(d/2) //nolint:gosec // Jitter needs no secrecy.
 }
+
+// afterwards returns a context for what must still be written when the work is
+// over: it outlives the work's deadline by a moment, so that there is time to
+// try again, and is never shorter than a moment.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	const moment = 900 * time.Millisecond // Less than answerReserve and batchReserve.
+	end := time.Now()
+	if deadline, ok := ctx.Deadline(); ok && deadline.After(end) {
+		end = deadline
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), end.Add(moment))
+}

@@ -1,6 +1,7 @@
 package roles
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -29,18 +30,20 @@ type Settings struct {
 // Role returns the name of the role that the settings are for.
 func (s Settings) Role() string { return s.role.Name }
 
-// get returns the value of a setting. Asking for one that the role's table does not list is a mistake in the code,
-// which the test that builds every role finds.
-func (s Settings) get(name string) string {
-	v, ok := s.values[name]
-	if !ok {
-		panic("role " + s.role.Name + " does not declare the setting " + name)
-	}
-	return v
+// get returns the value of a setting: that of the variable, else the default.
+func (s Settings) get(setting Setting) string {
+	return cmp.Or(s.values[setting.Name], setting.Default)
 }
 
-// Configure reads ROLE and the settings of that role. Its error names the role and everything that is missing or malformed
-// at once, on one line.
+// addresses returns the e-mail addresses of a setting, as they may stand in a
+// header.
+func (s Settings) addresses(setting Setting) []string {
+	a, _ := notify.Addresses(s.get(setting)) // Configure checked them.
+	return a
+}
+
+// Configure reads ROLE and the settings of that role. Its error names the role
+// and everything that is missing or malformed at once, on one line.
 func Configure(getenv func(string) string) (Settings, error) {
 	name := getenv("ROLE")
 	all := All()
@@ -74,8 +77,8 @@ func Configure(getenv func(string) string) (Settings, error) {
 		s.values[setting.Name] = v
 	}
 	// Lambda sets them; they are no settings of the operator's.
-	for _, name := range []string{functionVersion, xrayDaemon} {
-		s.values[name] = getenv(name)
+	for _, setting := range []Setting{functionVersion(), xrayDaemon()} {
+		s.values[setting.Name] = getenv(setting.Name)
 	}
 	if len(problems) > 0 {
 		return Settings{}, fmt.Errorf("role %s: %s", name, strings.Join(problems, "; "))
@@ -83,22 +86,71 @@ func Configure(getenv func(string) string) (Settings, error) {
 	return s, nil
 }
 
-const functionVersion = "AWS_LAMBDA_FUNCTION_VERSION"
+// The settings of the roles (section 11 of the contract).
+func environment() Setting {
+	return Setting{Name: "ENVIRONMENT", Required: true, valid: oneOf("dev", "sit", "prod")}
+}
+
+func logLevel() Setting {
+	return Setting{Name: "LOG_LEVEL", Default: "INFO", valid: oneOf("DEBUG", "INFO", "WARN", "ERROR")}
+}
+
+func enableXRay() Setting {
+	return Setting{Name: "ENABLE_XRAY", Default: "false", valid: oneOf("true", "false")}
+}
+
+func fromAddress() Setting {
+	return Setting{Name: "SES_FROM_ADDRESS", Required: true, valid: isAddress}
+}
+
+func teamAddresses() Setting {
+	return Setting{Name: "INTERNAL_NOTIFICATION_EMAIL", Required: true, valid: areAddresses}
+}
+
+func adminPortal() Setting {
+	return Setting{Name: "ADMIN_PORTAL_URL", Default: "https://admin.kimmyai.io", valid: isURL}
+}
+
+func replyTo() Setting {
+	return Setting{Name: "SES_REPLY_TO_ADDRESS", Default: "support@kimmyai.io", valid: isAddress}
+}
+
+func customerPortal() Setting {
+	return Setting{Name: "CUSTOMER_PORTAL_URL", Default: "https://portal.kimmyai.io", valid: isURL}
+}
+
+func eventsTopic() Setting {
+	return Setting{Name: "ORDER_EVENTS_TOPIC_ARN", Required: true, valid: isTopicARN}
+}
+
+func cartURL() Setting       { return Setting{Name: "CART_LAMBDA_API_URL", Required: true, valid: isURL} }
+func taxRate() Setting       { return Setting{Name: "TAX_RATE", Default: "0.15", valid: isRate} }
+func tableName() Setting     { return Setting{Name: "DYNAMODB_TABLE_NAME", Required: true} }
+func queueURL() Setting      { return Setting{Name: "SQS_QUEUE_URL", Required: true, valid: isURL} }
+func ordersBucket() Setting  { return Setting{Name: "S3_ORDERS_BUCKET", Required: true} }
+func templates() Setting     { return Setting{Name: "S3_EMAIL_TEMPLATES_BUCKET", Required: true} }
+func configuration() Setting { return Setting{Name: "SES_CONFIGURATION_SET"} }
+func paymentGroup() Setting  { return Setting{Name: "PAYMENT_GROUP"} }
+func allowedOrigin() Setting { return Setting{Name: "CORS_ALLOWED_ORIGIN", Default: "*"} }
+
+// What Lambda says of the function.
+func functionVersion() Setting { return Setting{Name: "AWS_LAMBDA_FUNCTION_VERSION"} }
+func xrayDaemon() Setting      { return Setting{Name: "AWS_XRAY_DAEMON_ADDRESS"} }
 
 // commonSettings are those of every role.
 func commonSettings() []Setting {
 	return []Setting{
 		{Name: "ROLE", Required: true},
-		{Name: "ENVIRONMENT", Required: true, valid: oneOf("dev", "sit", "prod")},
+		environment(),
 		{Name: "AWS_REGION", Required: true},
-		{Name: "LOG_LEVEL", Default: "INFO", valid: oneOf("DEBUG", "INFO", "WARN", "ERROR")},
-		{Name: "ENABLE_XRAY", Default: "false", valid: oneOf("true", "false")},
-		{Name: "DYNAMODB_TABLE_NAME", Required: true},
+		logLevel(),
+		enableXRay(),
+		tableName(),
 	}
 }
 
 func apiSettings(more ...Setting) []Setting {
-	return slices.Concat(commonSettings(), more, []Setting{{Name: "CORS_ALLOWED_ORIGIN", Default: "*"}})
+	return slices.Concat(commonSettings(), more, []Setting{allowedOrigin()})
 }
 
 func consumerSettings(more ...Setting) []Setting {
@@ -106,16 +158,8 @@ func consumerSettings(more ...Setting) []Setting {
 }
 
 func mailSettings(more ...Setting) []Setting {
-	return consumerSettings(slices.Concat([]Setting{
-		templatesBucket(),
-		{Name: "SES_FROM_ADDRESS", Required: true, valid: isAddress},
-		{Name: "SES_CONFIGURATION_SET"},
-	}, more)...)
+	return consumerSettings(slices.Concat([]Setting{templates(), fromAddress(), configuration()}, more)...)
 }
-
-func queueURL() Setting        { return Setting{Name: "SQS_QUEUE_URL", Required: true, valid: isURL} }
-func ordersBucket() Setting    { return Setting{Name: "S3_ORDERS_BUCKET", Required: true} }
-func templatesBucket() Setting { return Setting{Name: "S3_EMAIL_TEMPLATES_BUCKET", Required: true} }
 
 func oneOf(values ...string) func(string) string {
 	return func(v string) string {
@@ -160,10 +204,4 @@ func areAddresses(v string) string {
 		return "must be one or several e-mail addresses with commas between"
 	}
 	return ""
-}
-
-// addresses returns the e-mail addresses of a setting, as they may stand in a header.
-func (s Settings) addresses(name string) []string {
-	a, _ := notify.Addresses(s.get(name)) // Configure checked them.
-	return a
 }

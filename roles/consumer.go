@@ -13,31 +13,59 @@ type orderReader interface {
 	Order(ctx context.Context, tenantID, orderID string) (order.Order, error)
 }
 
-// eventHandler handles the event that an order was recorded.
-type eventHandler func(ctx context.Context, o order.Order) error
+// entryHandler handles an entry of an order's history.
+type entryHandler func(ctx context.Context, o order.Order, e order.Entry) error
 
-// onRecorded turns a handler of recorded orders into one of messages. The message only says which order; the order itself is
-// read from the table. One that is not there may have lost a race against the record, so the message comes again,
-// until its last delivery: then it is logged and done with.
-func onRecorded(orders orderReader, h eventHandler) messageHandler {
+// onEvent turns a handler of history entries into one of messages. An event of
+// a type that is not served is done without action. The message only says which
+// order and which entry; both are read from the table. What is not there may
+// have lost a race, so the message comes again, until its last delivery: then it
+// is logged and done with. For a deleted order nothing is done.
+func onEvent(serves func(order.EventType) bool, orders orderReader, h entryHandler) messageHandler {
 	return func(ctx context.Context, m message) error {
-		e, err := order.ParseEvent(m.body)
-		if m.trace == "" && e.TraceID != "" {
-			m.trace = "Root=" + e.TraceID // The event knows it where the way to here lost it.
+		event, err := order.ParseEvent(m.body)
+		if event.Type != "" && !serves(event.Type) {
+			logger(ctx).Debug().Str("eventType", string(event.Type)).Msg("event not served")
+			return nil
+		}
+		if event.TraceID != "" {
+			m.trace = "Root=" + event.TraceID // of the change that it tells of
 			ctx = forMessage(ctx, m)
 		}
-		annotate(ctx, e.TenantID, e.OrderID)
+		annotate(ctx, event.TenantID, event.OrderID)
 		if err != nil {
 			return &order.Permanent{Reason: "message is malformed", Err: err}
 		}
-		o, err := orders.Order(ctx, e.TenantID, e.OrderID)
+		o, err := orders.Order(ctx, event.TenantID, event.OrderID)
+		if errors.Is(err, order.ErrDeleted) {
+			logger(ctx).Info().Msg("order is deleted")
+			return nil
+		}
+		entry, err := entryOf(o, event, err)
 		if errors.Is(err, order.ErrNotFound) && m.last() {
-			logger(ctx).Error().Str("reason", "order not found").Msg("message given up")
+			logger(ctx).Error().Str("reason", "order not found").Str("error", err.Error()).Msg("message given up")
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("order of the event: %w", err)
 		}
-		return h(ctx, o)
+		return h(ctx, o, entry)
 	}
+}
+
+// entryOf returns the entry that an event tells of: that of its sequence, or
+// where it has none the first of its type. It is ErrNotFound where the order has
+// no such entry. An error of reading the order is passed on.
+func entryOf(o order.Order, event order.Event, err error) (order.Entry, error) {
+	if err != nil {
+		return order.Entry{}, err
+	}
+	entry, ok := o.FirstEntry(event.Type)
+	if event.Sequence > 0 {
+		entry, ok = o.Entry(event.Sequence)
+	}
+	if !ok || entry.Type != event.Type {
+		return order.Entry{}, fmt.Errorf("entry %d, %s: %w", event.Sequence, event.Type, order.ErrNotFound)
+	}
+	return entry, nil
 }

@@ -2,6 +2,7 @@ package roles
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -24,12 +25,13 @@ func listOrdersRole() Role {
 
 func buildListOrders(s Settings, d Deps) handler {
 	h := &listOrders{orders: newStore(s, d)}
-	return api(s.get("CORS_ALLOWED_ORIGIN"), h.handle)
+	return api(s.get(allowedOrigin()), h.handle)
 }
 
 // orderLists is what list_orders needs of the table.
 type orderLists interface {
 	List(ctx context.Context, q store.ListQuery) (store.Page, error)
+	OrderByNumber(ctx context.Context, tenantID, number string) (order.Order, error)
 }
 
 // listOrders answers GET /v1.0/tenants/{tenantId}/orders.
@@ -50,16 +52,16 @@ type pagination struct {
 
 func (h *listOrders) handle(ctx context.Context, r request) (response, error) {
 	tenant := r.event.PathParameters["tenantId"]
-	allowed := tenant == r.tenantID || r.admin && order.IsTenantID(tenant)
+	allowed := tenant == r.tenantID || r.admin() && order.IsTenantID(tenant)
 	if !allowed {
 		return response{}, fmt.Errorf("%w: orders of another tenant", errForbidden)
 	}
-	q, err := readListQuery(r)
+	q, number, err := readListQuery(r)
 	if err != nil {
 		return response{}, err
 	}
 	q.TenantID = tenant
-	page, err := h.orders.List(ctx, q)
+	page, err := h.page(ctx, q, number)
 	if err != nil {
 		return response{}, err
 	}
@@ -70,9 +72,27 @@ func (h *listOrders) handle(ctx context.Context, r request) (response, error) {
 	return response{status: http.StatusOK, data: list}, nil
 }
 
-// readListQuery reads the query parameters and reports everything that is wrong with them at once.
-func readListQuery(r request) (store.ListQuery, error) {
-	q := store.ListQuery{Size: defaultPageSize}
+// page returns a page of the list or, where a number is asked for, of the one
+// recorded order that has it, if there is one.
+func (h *listOrders) page(ctx context.Context, q store.ListQuery, number string) (store.Page, error) {
+	if number == "" {
+		return h.orders.List(ctx, q)
+	}
+	page := store.Page{Orders: []order.Summary{}}
+	o, err := h.orders.OrderByNumber(ctx, q.TenantID, number)
+	switch {
+	case errors.Is(err, order.ErrNotFound), errors.Is(err, order.ErrDeleted):
+		return page, nil
+	case err == nil && o.Recorded():
+		page.Orders = append(page.Orders, o.Summary())
+	}
+	return page, err
+}
+
+// readListQuery reads the query parameters and reports everything that is wrong
+// with them at once. A number comes alone.
+func readListQuery(r request) (q store.ListQuery, number string, err error) {
+	q = store.ListQuery{Size: defaultPageSize}
 	var bad order.Invalid
 	complain := func(name, message string) { bad = append(bad, order.FieldError{Field: name, Message: message}) }
 	params := parameters(r)
@@ -114,6 +134,13 @@ func readListQuery(r request) (store.ListQuery, error) {
 			} else {
 				complain(name, notMoment)
 			}
+		case "orderNumber":
+			if number = v; !order.IsNumber(v) {
+				complain(name, "must look like ORD-2025-00001")
+			}
+			if len(params) > 1 {
+				complain(name, "must come without other parameters")
+			}
 		default:
 			complain(order.Printable(name), "is not a known parameter")
 		}
@@ -126,9 +153,9 @@ func readListQuery(r request) (store.ListQuery, error) {
 		complain("from", "must not be later than to")
 	}
 	if len(bad) > 0 {
-		return store.ListQuery{}, bad
+		return store.ListQuery{}, "", bad
 	}
-	return q, nil
+	return q, number, nil
 }
 
 // parameters returns the query parameters, from whichever of its two forms the event has.

@@ -11,23 +11,30 @@ import (
 	"github.com/bbws/order-lambda/store"
 )
 
-// claimFor is how long a mail is reserved for the invocation that sends it. It outlasts the invocation (30 s) by far, so
-// that clocks may differ; and it ends before SQS delivers the message of an invocation that died again (180 s).
+// claimFor is how long a mail is reserved for the invocation that sends it. It
+// outlasts the invocation (30 s) by far, so that clocks may differ; and it ends
+// before SQS delivers the message of an invocation that died again (180 s).
 const claimFor = 150 * time.Second
 
-// mailLedger remembers which mails were sent, so that a message that comes twice makes one mail.
+// mailLedger remembers which mails were sent, so that a message that comes twice
+// makes one mail.
 type mailLedger interface {
 	ClaimMail(ctx context.Context, m store.Mail, until time.Time) error
 	MailSent(ctx context.Context, m store.Mail, messageID string) error
+	MailFailed(ctx context.Context, m store.Mail, reason string) error
 	ReleaseMail(ctx context.Context, m store.Mail) error
+	NoteMailFailed(ctx context.Context, tenantID, orderID string, about order.Entry, role, reason string) error
 }
 
-// mailSender sends the mail of one kind about an order.
+// mailSender sends a role's mails about the entries of an order's history.
 type mailSender interface {
-	Send(ctx context.Context, o order.Order) (notify.Sent, error)
+	// Serves reports whether there is a mail about entries of a type.
+	Serves(t order.EventType) bool
+	// Send sends the mail about an entry. The order is as it stood at it.
+	Send(ctx context.Context, o order.Order, e order.Entry) (notify.Sent, error)
 }
 
-// mailer sends one mail for each recorded order.
+// mailer sends one mail for each entry that its role has a mail about.
 type mailer struct {
 	role   string
 	ledger mailLedger
@@ -36,8 +43,15 @@ type mailer struct {
 	now    func() time.Time
 }
 
-func (n *mailer) handle(ctx context.Context, o order.Order) error {
-	m := store.Mail{TenantID: o.TenantID, OrderID: o.ID, Role: n.role, Claim: n.newID()}
+// sendMails is the handler of a mail role.
+func sendMails(s Settings, d Deps, mails mailSender) handler {
+	orders := newStore(s, d)
+	n := &mailer{role: s.Role(), ledger: orders, mails: mails, newID: order.NewID, now: d.Now}
+	return batch(newVisibility(s, d), onEvent(mails.Serves, orders, n.handle))
+}
+
+func (n *mailer) handle(ctx context.Context, o order.Order, e order.Entry) error {
+	m := store.Mail{TenantID: o.TenantID, OrderID: o.ID, Role: n.role, Sequence: e.Sequence, Claim: n.newID()}
 	err := n.ledger.ClaimMail(ctx, m, n.now().Add(claimFor))
 	var claimed *store.MailClaimedError
 	switch {
@@ -49,30 +63,45 @@ func (n *mailer) handle(ctx context.Context, o order.Order) error {
 	case err != nil:
 		return err
 	}
-	sent, err := n.mails.Send(ctx, o)
+	sent, err := n.mails.Send(ctx, o.At(e.Sequence), e)
+	tidy, cancel := afterwards(ctx)
+	defer cancel()
 	if err != nil {
-		// Whether SES took the mail before its answer was lost is unknown; a mail too many is better than none.
-		tidy, cancel := afterwards(ctx)
-		defer cancel()
-		if releaseErr := n.ledger.ReleaseMail(tidy, m); releaseErr != nil {
-			return fmt.Errorf("%w (and the claim stays: %w)", err, releaseErr)
-		}
-		return err
+		return n.failed(tidy, m, e, err)
 	}
 	if sent.Fallback != nil {
 		count(ctx, mailFallbacks)
 		logger(ctx).Warn().Str("error", redact(sent.Fallback.Error())).Msg("mail without its template")
 	}
 	if sent.Stale != nil {
-		logger(ctx).Warn().Str("error", redact(sent.Stale.Error())).Msg("mail with an old template")
+		logger(ctx).Warn().Str("error", redact(sent.Stale.Error())).Msg("mail with old branding or an old template")
 	}
 	count(ctx, mailsSent)
-	tidy, cancel := afterwards(ctx)
-	defer cancel()
+	measureSince(ctx, changeToMailMilliseconds, e.Date, n.now())
 	if err := n.ledger.MailSent(tidy, m, sent.MessageID); err != nil {
 		// The mail is out: to fail now would send it again.
 		logger(ctx).Error().Str("error", redact(err.Error())).Msg("mail sent but not noted")
 	}
-	logger(ctx).Info().Str("sesMessageId", sent.MessageID).Msg("mail sent")
+	logger(ctx).Info().Str("sesMessageId", sent.MessageID).Str("eventType", string(e.Type)).Msg("mail sent")
 	return nil
+}
+
+// failed gives up the claim on a mail that was not sent, and returns the error
+// of its message. Whether SES took the mail before its answer was lost is
+// unknown; a mail too many is better than none. Where the mail can never be
+// sent, the ledger and the order's history say so.
+func (n *mailer) failed(ctx context.Context, m store.Mail, e order.Entry, err error) error {
+	var note error
+	if isPermanent(err) {
+		note = errors.Join(
+			n.ledger.NoteMailFailed(ctx, m.TenantID, m.OrderID, e, m.Role, reason(err)),
+			n.ledger.MailFailed(ctx, m, reason(err)),
+		)
+	} else {
+		note = n.ledger.ReleaseMail(ctx, m)
+	}
+	if note != nil {
+		return fmt.Errorf("%w (and it is not noted: %w)", err, note)
+	}
+	return err
 }

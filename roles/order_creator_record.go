@@ -1,10 +1,11 @@
 package roles
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -16,134 +17,166 @@ import (
 
 func orderCreatorRecordRole() Role {
 	return Role{
-		Name: "order_creator_record",
-		Settings: consumerSettings(
-			Setting{Name: "ORDER_EVENTS_TOPIC_ARN", Required: true, valid: isTopicARN},
-			Setting{Name: "CART_LAMBDA_API_URL", Required: true, valid: isURL},
-			Setting{Name: "TAX_RATE", Default: "0.15", valid: isRate},
-		),
-		build: buildOrderCreatorRecord,
+		Name:     "order_creator_record",
+		Settings: consumerSettings(eventsTopic(), cartURL(), taxRate()),
+		build:    buildOrderCreatorRecord,
 	}
 }
 
 func buildOrderCreatorRecord(s Settings, d Deps) handler {
-	rate, _ := order.ParseRate(s.get("TAX_RATE")) // Configure checked it.
+	rate, _ := order.ParseRate(s.get(taxRate())) // Configure checked it.
+	queues := sqs.NewFromConfig(d.AWS)
 	r := &recorder{
 		orders:  newStore(s, d),
-		carts:   cart.New(s.get("CART_LAMBDA_API_URL"), d.Transport),
-		events:  queue.NewPublisher(sns.NewFromConfig(d.AWS), s.get("ORDER_EVENTS_TOPIC_ARN")),
+		carts:   cart.New(s.get(cartURL()), d.Transport),
 		taxRate: rate,
+		now:     d.Now,
 	}
-	return batch(newVisibility(s, d), r.handle)
+	p := &publisher{
+		events: queue.NewPublisher(sns.NewFromConfig(d.AWS), s.get(eventsTopic())),
+		dead:   queue.NewSender(queues, eventsDeadLetterURL(s)),
+	}
+	return bySource(batch(newVisibility(s, d), r.handle), p.handle)
+}
+
+// eventsDeadLetterURL returns the URL of the queue for events that can never be
+// published. The contract fixes its name; it is of the same account and region
+// as the role's own queue.
+func eventsDeadLetterURL(s Settings) string {
+	own := s.get(queueURL())
+	return own[:strings.LastIndex(own, "/")+1] + "bbws-order-events-dlq-" + s.get(environment())
 }
 
 func newVisibility(s Settings, d Deps) *queue.Visibility {
-	return queue.NewVisibility(sqs.NewFromConfig(d.AWS), s.get("SQS_QUEUE_URL"))
+	return queue.NewVisibility(sqs.NewFromConfig(d.AWS), s.get(queueURL()))
 }
 
 // recordedOrders is what the record creator needs of the table.
 type recordedOrders interface {
 	Order(ctx context.Context, tenantID, orderID string) (order.Order, error)
-	Complete(ctx context.Context, c order.Creation) (order.Creation, error)
-	Create(ctx context.Context, o order.Order) error
-	Fail(ctx context.Context, c order.Creation, reason string) error
+	Accept(ctx context.Context, c order.Creation) (order.Order, error)
+	Record(ctx context.Context, o order.Order) error
+	Fail(ctx context.Context, tenantID, orderID, reason string) error
 }
 
-// carts reads carts. Its errors are order.Permanent where another try is of no use.
+// carts reads carts. Its errors are order.Permanent where another try is of no
+// use.
 type carts interface {
 	Get(ctx context.Context, tenantID, cartID, correlationID string) (order.Cart, error)
 }
 
-// eventPublisher tells the other consumers about recorded orders.
-type eventPublisher interface {
-	Publish(ctx context.Context, e order.Event, traceHeader string) error
-}
-
-// recorder turns creation messages into recorded orders, and tells about them.
+// recorder turns creation messages into recorded orders.
 type recorder struct {
 	orders  recordedOrders
 	carts   carts
-	events  eventPublisher
 	taxRate order.Rate
+	now     func() time.Time
 }
+
+// notInTime is why an order fails whose message used up its deliveries.
+const notInTime = "order could not be recorded in time"
 
 func (r *recorder) handle(ctx context.Context, m message) error {
-	c, err := order.ParseCreation(m.body)
+	c, malformed := order.ParseCreation(m.body)
 	annotate(ctx, c.TenantID, c.OrderID)
-	if err != nil {
-		return r.fail(ctx, c, &order.Permanent{Reason: "message is malformed", Err: err})
+	if c.TenantID == "" || c.OrderID == "" {
+		return &order.Permanent{Reason: "message is malformed", Err: malformed}
 	}
-	o, err := r.record(ctx, c)
-	if err != nil {
-		if isPermanent(err) || m.last() {
-			return r.fail(ctx, c, err)
+	accepted, err := r.accepted(ctx, c)
+	switch {
+	case errors.Is(err, order.ErrDeleted):
+		logger(ctx).Info().Msg("order is deleted")
+		return nil
+	case err != nil:
+		return r.failed(ctx, c, m, err)
+	case accepted.Recorded():
+		count(ctx, duplicates)
+		return nil
+	case malformed != nil:
+		return r.failed(ctx, c, m, &order.Permanent{Reason: "message is malformed", Err: malformed})
+	}
+	if m.last() {
+		// Said before the work begins: whatever ends the process, the order does
+		// not stay pending while its message is dead. The record says otherwise.
+		if err := r.orders.Fail(ctx, c.TenantID, c.OrderID, notInTime); err != nil {
+			return err
 		}
-		return err
 	}
-	// After the write, and again for a message that comes again: whoever died in between is made up for.
-	return r.events.Publish(ctx, o.Created(traceRoot(cmp.Or(m.trace, traceHeader(ctx)))), m.trace)
+	if err := r.record(ctx, c, accepted, m.trace); err != nil {
+		return r.failed(ctx, c, m, err)
+	}
+	return nil
 }
 
-// record returns the order of a message as it is recorded: by now, or by an earlier delivery.
-func (r *recorder) record(ctx context.Context, c order.Creation) (order.Order, error) {
-	// What is recorded stays so, whatever became of the cart since.
+// accepted returns the order of a message as it stands. One that another
+// producer asks for is accepted first.
+func (r *recorder) accepted(ctx context.Context, c order.Creation) (order.Order, error) {
 	o, err := r.orders.Order(ctx, c.TenantID, c.OrderID)
-	if err == nil {
-		count(ctx, duplicates)
-		return o, nil
+	if errors.Is(err, order.ErrNotFound) {
+		return r.orders.Accept(ctx, c)
 	}
-	if !errors.Is(err, order.ErrNotFound) {
-		return order.Order{}, err
-	}
+	return o, err
+}
+
+// record prices the cart and completes the accepted order. That another delivery
+// did so first, or that the order was deleted meanwhile, is no error.
+func (r *recorder) record(ctx context.Context, c order.Creation, accepted order.Order, trace string) error {
 	basket, err := r.carts.Get(ctx, c.TenantID, c.CartID, c.OrderID)
 	if err != nil {
-		return order.Order{}, err
+		return err
 	}
-	// Priced before it is numbered: what cannot be recorded should not use up a number.
-	if o, err = order.New(c, basket, r.taxRate); err != nil {
-		return order.Order{}, err
+	o, err := order.New(accepted, c, basket, r.taxRate)
+	if err != nil {
+		return err
 	}
-	if c.OrderNumber == "" || c.DateCreated.IsZero() {
-		if c, err = r.orders.Complete(ctx, c); err != nil {
-			return order.Order{}, err
-		}
-		if o, err = order.New(c, basket, r.taxRate); err != nil {
-			return order.Order{}, err
-		}
+	o.History[0].TraceID = traceRoot(trace)
+	r.doubt(ctx, o, basket)
+	err = r.orders.Record(ctx, o)
+	switch {
+	case errors.Is(err, order.ErrExists):
+		count(ctx, duplicates)
+		return nil
+	case errors.Is(err, order.ErrDeleted):
+		return nil
+	case err != nil:
+		return err
 	}
+	count(ctx, ordersRecorded)
+	measureSince(ctx, acceptedToRecordedMilliseconds, o.DateCreated, r.now())
+	logger(ctx).Info().Str("orderNumber", o.Number).Int("lines", len(o.Items)).Msg("order recorded")
+	return nil
+}
+
+// doubt logs and counts what the cart says and the order does not bear out.
+func (r *recorder) doubt(ctx context.Context, o order.Order, basket order.Cart) {
 	if basket.Total != nil && *basket.Total != o.Total {
 		count(ctx, cartTotalMismatch)
 		logger(ctx).Warn().Str("cartTotal", basket.Total.String()).Str("orderTotal", o.Total.String()).Msg("cart total differs")
 	}
-	err = r.orders.Create(ctx, o)
-	if errors.Is(err, order.ErrExists) {
-		count(ctx, duplicates)
-		return r.orders.Order(ctx, c.TenantID, c.OrderID)
+	if o.Campaign != nil && !o.Campaign.ValidAt(o.DateCreated) {
+		count(ctx, campaignsInvalid)
+		logger(ctx).Warn().Str("campaign", o.Campaign.Code).Msg("campaign is not valid")
 	}
-	if err != nil {
-		return order.Order{}, err
-	}
-	count(ctx, ordersRecorded)
-	logger(ctx).Info().Str("orderNumber", o.Number).Int("lines", len(o.Items)).Msg("order recorded")
-	return o, nil
 }
 
-// fail tells whoever asks for the order that it could not be recorded, and returns the error. A message whose ids are
-// unreadable has no receipt to tell it on; a transient error that has used up its deliveries goes to the dead-letter queue, from
-// where an operator may send it again.
-func (r *recorder) fail(ctx context.Context, c order.Creation, err error) error {
-	if c.TenantID == "" || c.OrderID == "" {
-		return err
+// failed returns the error of a message. Where the order cannot be recorded, now
+// or ever, it says so to whoever asks for it. What used up its deliveries goes
+// to the dead-letter queue, from where an operator may send it again.
+func (r *recorder) failed(ctx context.Context, c order.Creation, m message, err error) error {
+	if m.last() {
+		count(ctx, ordersFailed)
 	}
 	why := reason(err)
-	if why == "" {
-		why = "order could not be recorded in time"
+	if why == "" && m.last() {
+		why = notInTime
 	}
-	count(ctx, ordersFailed)
+	if why == "" {
+		return err
+	}
 	tidy, cancel := afterwards(ctx)
 	defer cancel()
-	if receiptErr := r.orders.Fail(tidy, c, why); receiptErr != nil {
-		return fmt.Errorf("%w (and the receipt does not say so: %w)", err, receiptErr)
+	if noteErr := r.orders.Fail(tidy, c.TenantID, c.OrderID, why); noteErr != nil {
+		return fmt.Errorf("%w (and the order does not say so: %w)", err, noteErr)
 	}
 	return err
 }

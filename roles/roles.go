@@ -1,5 +1,7 @@
-// Package roles holds the eight handlers of the order service, and what they share: settings, the HTTP edge, the queue edge,
-// logs and metrics. Each handler is a lambda.Handler, so that a test drives it with the JSON that AWS sends.
+// Package roles holds the eight handlers of the order service, and what they
+// share: settings, the HTTP edge, the queue edge, the stream edge, logs and
+// metrics. Each handler is a lambda.Handler, so that a test drives it with the
+// JSON that AWS sends.
 package roles
 
 import (
@@ -46,14 +48,16 @@ type Deps struct {
 	Now       func() time.Time  // the clock
 }
 
-// Build returns the handler of the role that the settings are for. It builds that role's clients and no others.
+// Build returns the handler of the role that the settings are for. It builds
+// that role's clients and no others.
 func Build(s Settings, d Deps) lambda.Handler {
-	log := NewLogger(d.Stdout, d.Now, s.get("LOG_LEVEL")).With().Str("role", s.Role()).Str("functionVersion", s.get(functionVersion)).Logger()
+	log := NewLogger(d.Stdout, d.Now, s.get(logLevel())).With().
+		Str("role", s.Role()).Str("functionVersion", s.get(functionVersion())).Logger()
 	d.AWS.Logger = sdkLogger(log)
-	if s.get("ENABLE_XRAY") == "true" {
+	if s.get(enableXRay()) == "true" {
 		d = trace(s, d)
 	}
-	return observe(s, d.Now, log, s.role.build(s, d))
+	return &function{handle: s.role.build(s, d), log: log, now: d.Now, environment: s.get(environment())}
 }
 
 // sdkLogger lets the AWS SDK's own warnings join the log, one JSON object each.
@@ -65,5 +69,5 @@ func sdkLogger(log zerolog.Logger) logging.Logger {
 
 // newStore returns the store of the role's table.
 func newStore(s Settings, d Deps) *store.Store {
-	return store.New(dynamodb.NewFromConfig(d.AWS), s.get("DYNAMODB_TABLE_NAME"), d.Now)
+	return store.New(dynamodb.NewFromConfig(d.AWS), s.get(tableName()), d.Now)
 }

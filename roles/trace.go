@@ -21,20 +21,17 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// xrayDaemon is the variable in which Lambda says where the X-Ray daemon listens.
-const xrayDaemon = "AWS_XRAY_DAEMON_ADDRESS"
-
 // trace makes the role's calls to AWS and to the Cart API tell the X-Ray daemon about themselves. Every call is a subsegment
 // of the segment that Lambda makes for the invocation. Without the daemon the calls are made all the same.
 //
 // It speaks the protocol of the daemon itself: small and documented, and nothing more is linked.
 // Source: "X-Ray segment documents" and "Sending trace data to X-Ray" of the X-Ray developer guide.
 func trace(s Settings, d Deps) Deps {
-	conn, err := net.Dial("udp", udpAddress(s.get(xrayDaemon))) //nolint:noctx // UDP has no handshake that could wait.
+	conn, err := net.Dial("udp", udpAddress(s.get(xrayDaemon()))) //nolint:noctx // UDP has no handshake that could wait.
 	if err != nil {
 		return d
 	}
-	t := &tracer{out: conn, now: d.Now, table: s.get("DYNAMODB_TABLE_NAME")}
+	t := &tracer{out: conn, now: d.Now, table: s.get(tableName())}
 	d.AWS.APIOptions = append(d.AWS.APIOptions[:len(d.AWS.APIOptions):len(d.AWS.APIOptions)], t.aws)
 	d.Transport = &tracedTransport{d.Transport, t}
 	return d
@@ -130,7 +127,7 @@ func (t *tracer) begin(ctx context.Context, name, namespace string) *subsegment 
 	s := &subsegment{
 		TraceID: root, ID: newSpanID(), ParentID: parent, Type: "subsegment", Name: name, Namespace: namespace, Start: seconds(t.now()),
 	}
-	if m, ok := ctx.Value(messageKey{}).(message); ok {
+	if m := scopeOf(ctx).message; m != nil {
 		s.Annotations = map[string]string{"messageId": m.id}
 		if id := traceRoot(m.trace); id != "" {
 			s.Annotations["messageTraceId"] = id

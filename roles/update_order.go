@@ -2,7 +2,8 @@ package roles
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,51 +11,52 @@ import (
 )
 
 func updateOrderRole() Role {
-	return Role{Name: "update_order", Settings: apiSettings(ordersBucket()), build: buildUpdateOrder}
+	return Role{Name: "update_order", Settings: apiSettings(ordersBucket(), paymentGroup()), build: buildUpdateOrder}
 }
 
 func buildUpdateOrder(s Settings, d Deps) handler {
-	h := &updateOrder{orders: newStore(s, d), links: newLinker(s, d), now: d.Now}
-	return api(s.get("CORS_ALLOWED_ORIGIN"), h.handle)
+	h := &updateOrder{
+		orders:       newStore(s, d),
+		links:        newLinker(s, d),
+		paymentGroup: s.get(paymentGroup()),
+		now:          d.Now,
+	}
+	return api(s.get(allowedOrigin()), h.handle)
 }
 
 // updatableOrders is what update_order needs of the table.
 type updatableOrders interface {
-	Order(ctx context.Context, tenantID, orderID string) (order.Order, error)
-	Receipt(ctx context.Context, tenantID, orderID string) (order.Receipt, error)
+	knownOrders
 	Update(ctx context.Context, o order.Order, was order.Timestamp) (order.Order, error)
 }
 
 // updateOrder answers PUT /v1.0/orders/{orderId}.
 type updateOrder struct {
-	orders updatableOrders
-	links  linker
-	now    func() time.Time
+	orders       updatableOrders
+	links        linker
+	paymentGroup string // whose members may set what concerns payment; "" for everybody
+	now          func() time.Time
 }
 
 func (h *updateOrder) handle(ctx context.Context, r request) (response, error) {
-	id, err := r.orderID()
+	update, err := h.read(ctx, r)
 	if err != nil {
 		return response{}, err
 	}
-	annotate(ctx, "", id)
-	body, err := r.body()
+	o, err := findOrder(ctx, h.orders, r)
 	if err != nil {
 		return response{}, err
 	}
-	update, err := order.ParseUpdate(body)
-	if err != nil {
-		return response{}, err
+	if !o.Recorded() {
+		return response{}, errNotRecorded // Known: the client should come back later.
 	}
-	o, err := h.find(ctx, r.tenantID, id)
-	if err != nil {
-		return response{}, err
-	}
-	if !matches(r.header("If-Match"), etag(o)) {
+	matched, seen := matches(r.header("If-Match"), etag(o))
+	if !matched {
 		return response{}, errPrecondition
 	}
-	was := o.DateLastUpdated
-	changed, err := o.Apply(update, r.user, h.now())
+	update.Seen = seen
+	was, from := o.DateLastUpdated, o.Status
+	changed, err := o.Apply(update, h.now())
 	if err != nil {
 		return response{}, err
 	}
@@ -62,32 +64,43 @@ func (h *updateOrder) handle(ctx context.Context, r request) (response, error) {
 		if o, err = h.orders.Update(ctx, o, was); err != nil {
 			return response{}, err
 		}
+		count(ctx, ordersChanged)
+		logger(ctx).Info().Str("from", string(from)).Str("to", string(o.Status)).Str("who", r.subject).Msg("order changed")
 	}
 	return showOrder(ctx, h.links, o), nil
 }
 
-// find reads the order. One that is accepted but not recorded is not unknown: the client should come back later.
-func (h *updateOrder) find(ctx context.Context, tenantID, id string) (order.Order, error) {
-	o, err := h.orders.Order(ctx, tenantID, id)
-	if !errors.Is(err, order.ErrNotFound) {
-		return o, err
+// read reads the body, and checks that the caller may ask for what it says.
+func (h *updateOrder) read(ctx context.Context, r request) (order.Update, error) {
+	if _, err := r.orderID(); err != nil {
+		return order.Update{}, err
 	}
-	if _, err := h.orders.Receipt(ctx, tenantID, id); err != nil {
-		return order.Order{}, err
+	body, err := r.body()
+	if err != nil {
+		return order.Update{}, err
 	}
-	return order.Order{}, errNotRecorded
+	update, err := order.ParseUpdate(body)
+	if err != nil {
+		return order.Update{}, err
+	}
+	if h.paymentGroup != "" && update.Paying() && !r.admin() && !r.isIn(h.paymentGroup) {
+		return order.Update{}, fmt.Errorf("%w: payments are for the group %s", errForbidden, h.paymentGroup)
+	}
+	update.By, update.TraceID = r.user, traceRoot(traceHeader(ctx))
+	return update, nil
 }
 
-// matches reports whether If-Match, if there is one, allows an update of the version with the tag. Weak tags never
-// match (RFC 9110, section 13.1.1).
-func matches(ifMatch []string, tag string) bool {
+// matches reports whether If-Match, if there is one, allows an update of the
+// version with the tag, and whether it names that tag: then the client has seen
+// the version. Weak tags never match (RFC 9110, section 13.1.1).
+func matches(ifMatch []string, tag string) (matched, seen bool) {
 	if len(ifMatch) == 0 {
-		return true
+		return true, false
 	}
-	for candidate := range strings.SplitSeq(strings.Join(ifMatch, ","), ",") {
-		if c := strings.TrimSpace(candidate); c == "*" || c == tag {
-			return true
-		}
+	candidates := strings.Split(strings.Join(ifMatch, ","), ",")
+	for i := range candidates {
+		candidates[i] = strings.TrimSpace(candidates[i])
 	}
-	return false
+	seen = slices.Contains(candidates, tag)
+	return seen || slices.Contains(candidates, "*"), seen
 }

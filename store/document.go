@@ -24,8 +24,8 @@ type IssuedDocument struct {
 
 // IssueDocument gives a document of an order its legal number, once: the next of
 // the supplier's series in the year, without a gap. A document that was issued
-// before comes back as it was, with the supplier as printed then. A kind that
-// has no numbers is issued now, and not kept.
+// before comes back as it was, with the supplier as printed then. The kind must
+// be one that has a series.
 //
 // The counter and the document are one transaction, the only one of the
 // service: a number that is lost would be a gap in the supplier's books. Two
@@ -35,9 +35,6 @@ func (s *Store) IssueDocument(
 	ctx context.Context, tenantID, orderID string, kind order.DocumentKind, supplier order.Supplier,
 ) (IssuedDocument, error) {
 	now := order.NewTimestamp(s.now())
-	if kind.Series() == "" {
-		return IssuedDocument{DateIssued: now, Supplier: supplier}, nil
-	}
 	const races = 10
 	var err error
 	for race := range races {

@@ -1,5 +1,5 @@
-// Package queue sends what the order service has to say: creation messages to SQS, events to SNS, and to SQS how long a
-// message that failed is to stay out of sight.
+// Package queue sends what the order service has to say: messages to SQS, events
+// to SNS, and to SQS how long a message that failed is to stay out of sight.
 package queue
 
 import (
@@ -12,12 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/bbws/order-lambda/order"
 )
@@ -33,7 +34,7 @@ type MessageSender interface {
 	SendMessage(ctx context.Context, in *sqs.SendMessageInput, opts ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 }
 
-// A Sender sends creation messages to one queue. It is safe for concurrent use.
+// A Sender sends messages to one queue. It is safe for concurrent use.
 type Sender struct {
 	client   MessageSender
 	queueURL string
@@ -44,10 +45,13 @@ func NewSender(client MessageSender, queueURL string) *Sender {
 	return &Sender{client, queueURL}
 }
 
-// Send puts the message on the queue. The trace header has the form of X-Amzn-Trace-Id and links the consumer's trace to
-// the sender's; "" sends none. After an error the message may be on the queue all the same.
-func (s *Sender) Send(ctx context.Context, c order.Creation, traceHeader string) error {
-	in := &sqs.SendMessageInput{QueueUrl: &s.queueURL, MessageBody: text(c)}
+// Send puts a message on the queue, as JSON. The tenant is its group, by which
+// SQS keeps one tenant's rush from delaying the others; "" has none. The trace
+// header has the form of X-Amzn-Trace-Id and links the consumer's trace to the
+// sender's; "" sends none. After an error the message may be on the queue all
+// the same.
+func (s *Sender) Send(ctx context.Context, body any, tenantID, traceHeader string) error {
+	in := &sqs.SendMessageInput{QueueUrl: &s.queueURL, MessageBody: text(body), MessageGroupId: group(tenantID)}
 	if traceHeader != "" {
 		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
 			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {
@@ -56,14 +60,14 @@ func (s *Sender) Send(ctx context.Context, c order.Creation, traceHeader string)
 		}
 	}
 	if _, err := s.client.SendMessage(ctx, in); err != nil {
-		return fmt.Errorf("send creation message: %w", err)
+		return fmt.Errorf("send message: %w", err)
 	}
 	return nil
 }
 
 // An EventPublisher is the part of the SNS client that a Publisher needs.
 type EventPublisher interface {
-	Publish(ctx context.Context, in *sns.PublishInput, opts ...func(*sns.Options)) (*sns.PublishOutput, error)
+	PublishBatch(ctx context.Context, in *sns.PublishBatchInput, opts ...func(*sns.Options)) (*sns.PublishBatchOutput, error)
 }
 
 // A Publisher publishes events to one topic. It is safe for concurrent use.
@@ -77,23 +81,65 @@ func NewPublisher(client EventPublisher, topicARN string) *Publisher {
 	return &Publisher{client, topicARN}
 }
 
-// Publish hands the event to every subscriber of the topic. SNS passes the trace header on to the queues, from where it
-// reaches their consumers as it does from Send; "" passes on the invocation's own. After an error the event may have
-// reached the subscribers all the same.
-func (p *Publisher) Publish(ctx context.Context, e order.Event, traceHeader string) error {
-	var opts []func(*sns.Options)
-	if traceHeader != "" {
-		opts = append(opts, sns.WithAPIOptions(smithyhttp.SetHeaderValue("X-Amzn-Trace-Id", traceHeader)))
+// Publish hands at most ten events to every subscriber of the topic. It returns
+// an error for each event, nil where SNS took it. One that SNS refuses for what
+// it is, whenever it comes, is order.Permanent. After another error the event
+// may have reached the subscribers all the same.
+func (p *Publisher) Publish(ctx context.Context, events []order.Event) []error {
+	in := &sns.PublishBatchInput{TopicArn: &p.topicARN}
+	for i, e := range events {
+		in.PublishBatchRequestEntries = append(in.PublishBatchRequestEntries, snstypes.PublishBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(i)), Message: text(e), MessageGroupId: group(e.TenantID),
+		})
 	}
-	if _, err := p.client.Publish(ctx, &sns.PublishInput{TopicArn: &p.topicARN, Message: text(e)}, opts...); err != nil {
-		return fmt.Errorf("publish %s: %w", e.Type, err)
+	errs := make([]error, len(events))
+	out, err := p.client.PublishBatch(ctx, in)
+	if err != nil {
+		for i := range errs {
+			errs[i] = fmt.Errorf("publish events: %w", err)
+		}
+		return errs
 	}
-	return nil
+	for _, f := range out.Failed {
+		i, err := strconv.Atoi(aws.ToString(f.Id))
+		if err != nil || i < 0 || i >= len(events) {
+			continue // SNS answers for entries that it was given.
+		}
+		errs[i] = fmt.Errorf("publish %s: %s: %s", events[i].Type, aws.ToString(f.Code), aws.ToString(f.Message))
+		if f.SenderFault && !passes(aws.ToString(f.Code)) {
+			errs[i] = &order.Permanent{Reason: "SNS refuses the event", Err: errs[i]}
+		}
+	}
+	return errs
 }
 
+// passes reports whether an error that SNS calls the sender's fault is over some
+// time later: too many calls, or a right that is missing.
+func passes(code string) bool {
+	return strings.Contains(code, "Throttl") || strings.Contains(code, "Authorization") || strings.Contains(code, "AccessDenied")
+}
+
+func group(tenantID string) *string {
+	if tenantID == "" {
+		return nil
+	}
+	return &tenantID
+}
+
+// text returns a message as JSON in which characters beyond U+FFFF are escaped:
+// AWS takes them as they are, the local emulator of SQS and SNS does not.
 func text(message any) *string {
 	data, _ := json.Marshal(message) // Texts and times always have a JSON form.
-	return aws.String(string(data))
+	var b strings.Builder
+	for _, r := range string(data) {
+		if r > 0xFFFF {
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return aws.String(b.String())
 }
 
 // A VisibilityChanger is the part of the SQS client that a Visibility needs.
@@ -102,7 +148,8 @@ type VisibilityChanger interface {
 		*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
-// A Visibility changes when the messages of one queue are delivered again. It is safe for concurrent use.
+// A Visibility changes when the messages of one queue are delivered again. It is
+// safe for concurrent use.
 type Visibility struct {
 	client   VisibilityChanger
 	queueURL string
@@ -113,9 +160,10 @@ func NewVisibility(client VisibilityChanger, queueURL string) *Visibility {
 	return &Visibility{client, queueURL}
 }
 
-// Change sets, by receipt handle, how long messages stay invisible from now on, in as few calls as SQS allows. The times
-// are rounded up to whole seconds and held between 0 and MaxVisibility. The error names, by the end of its handle, every
-// message for which it did not work; those keep the time that they had.
+// Change sets, by receipt handle, how long messages stay invisible from now on,
+// in as few calls as SQS allows. The times are rounded up to whole seconds and
+// held between 0 and MaxVisibility. The error names, by the end of its handle,
+// every message for which it did not work; those keep the time that they had.
 func (v *Visibility) Change(ctx context.Context, timeouts map[string]time.Duration) error {
 	var errs []error
 	for handles := range slices.Chunk(slices.Sorted(maps.Keys(timeouts)), maxBatch) {
@@ -143,7 +191,8 @@ func (v *Visibility) Change(ctx context.Context, timeouts map[string]time.Durati
 	return errors.Join(errs...)
 }
 
-// names returns the ends of receipt handles: they are some hundred characters long, and random at the end.
+// names returns the ends of receipt handles: they are some hundred characters
+// long, and random at the end.
 func names(handles []string) string {
 	const most = 12
 	short := make([]string, len(handles))
