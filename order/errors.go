@@ -11,6 +11,9 @@ var (
 	ErrNotFound = errors.New("order not found")
 	// ErrDeleted says that there was such an order and that it is deleted.
 	ErrDeleted = errors.New("order is deleted")
+	// ErrUnavailable is wrapped by the error of a neighbour that is down, slow,
+	// or refuses for its load: the same call may work later.
+	ErrUnavailable = errors.New("unavailable")
 	// ErrExists says that the order is already recorded.
 	ErrExists = errors.New("order already recorded")
 	// ErrChanged says that someone else updated the order since it was read.

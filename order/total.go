@@ -31,6 +31,11 @@ type CartItem struct {
 	UnitPrice, Discount        Money
 }
 
+// TooManyItems returns the error for a cart of more than MaxItems lines.
+func TooManyItems() error {
+	return &Permanent{Reason: fmt.Sprintf("cart has more than %d lines", MaxItems)}
+}
+
 // New prices a cart as the order that the creation message asks for, under the
 // number, the time and the creator of its acceptance. The same acceptance,
 // message and cart always make the same order. Every error is Permanent: a cart
@@ -56,7 +61,7 @@ func price(accepted Order, c Creation, cart Cart, taxRate Rate) (Order, error) {
 	case len(cart.Items) == 0:
 		return Order{}, &Permanent{Reason: "cart is empty"}
 	case len(cart.Items) > MaxItems:
-		return Order{}, &Permanent{Reason: fmt.Sprintf("cart has more than %d lines", MaxItems)}
+		return Order{}, TooManyItems()
 	case c.CampaignCode != "" && (cart.Campaign == nil || !strings.EqualFold(cart.Campaign.Code, c.CampaignCode)):
 		return Order{}, &Permanent{Reason: "campaign is not on the cart"}
 	}

@@ -5,8 +5,16 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"github.com/bbws/order-lambda/order"
+	"github.com/bbws/order-lambda/roles/queue"
 )
+
+// consume returns the handler of a role that consumes messages of its queue.
+func consume(s Settings, d Deps, h messageHandler) handler {
+	return batch(queue.New(sqs.NewFromConfig(d.AWS), s.get(queueURL())), d.Now, h)
+}
 
 // orderReader reads an order consistently.
 type orderReader interface {

@@ -22,7 +22,7 @@ func createOrderRole() Role {
 func buildCreateOrder(s Settings, d Deps) handler {
 	h := &createOrder{
 		orders: newStore(s, d),
-		queue:  queue.NewSender(sqs.NewFromConfig(d.AWS), s.get(queueURL())),
+		queue:  queue.New(sqs.NewFromConfig(d.AWS), s.get(queueURL())),
 		newID:  order.NewID,
 	}
 	return api(s.get(allowedOrigin()), h.handle)

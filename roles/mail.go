@@ -47,7 +47,7 @@ type mailer struct {
 func sendMails(s Settings, d Deps, mails mailSender) handler {
 	orders := newStore(s, d)
 	n := &mailer{role: s.Role(), ledger: orders, mails: mails, newID: order.NewID, now: d.Now}
-	return batch(newVisibility(s, d), onEvent(mails.Serves, orders, n.handle))
+	return consume(s, d, onEvent(mails.Serves, orders, n.handle))
 }
 
 func (n *mailer) handle(ctx context.Context, o order.Order, e order.Entry) error {

@@ -28,6 +28,7 @@ const (
 	documentsCreated  metric = "DocumentsCreated"
 	mailsSent         metric = "MailsSent"
 	mailFallbacks     metric = "MailFallbacks"
+	messagesDelayed   metric = "MessagesDelayed"
 	messagesFailed    metric = "MessagesFailed"
 	duplicates        metric = "Duplicates"
 	coldStarts        metric = "ColdStarts"

@@ -25,7 +25,6 @@ func orderCreatorRecordRole() Role {
 
 func buildOrderCreatorRecord(s Settings, d Deps) handler {
 	rate, _ := order.ParseRate(s.get(taxRate())) // Configure checked it.
-	queues := sqs.NewFromConfig(d.AWS)
 	r := &recorder{
 		orders:  newStore(s, d),
 		carts:   cart.New(s.get(cartURL()), d.Transport),
@@ -34,9 +33,9 @@ func buildOrderCreatorRecord(s Settings, d Deps) handler {
 	}
 	p := &publisher{
 		events: queue.NewPublisher(sns.NewFromConfig(d.AWS), s.get(eventsTopic())),
-		dead:   queue.NewSender(queues, eventsDeadLetterURL(s)),
+		dead:   queue.New(sqs.NewFromConfig(d.AWS), eventsDeadLetterURL(s)),
 	}
-	return bySource(batch(newVisibility(s, d), r.handle), p.handle)
+	return bySource(consume(s, d, r.handle), p.handle)
 }
 
 // eventsDeadLetterURL returns the URL of the queue for events that can never be
@@ -45,10 +44,6 @@ func buildOrderCreatorRecord(s Settings, d Deps) handler {
 func eventsDeadLetterURL(s Settings) string {
 	own := s.get(queueURL())
 	return own[:strings.LastIndex(own, "/")+1] + "bbws-order-events-dlq-" + s.get(environment())
-}
-
-func newVisibility(s Settings, d Deps) *queue.Visibility {
-	return queue.NewVisibility(sqs.NewFromConfig(d.AWS), s.get(queueURL()))
 }
 
 // recordedOrders is what the record creator needs of the table.
@@ -163,6 +158,9 @@ func (r *recorder) doubt(ctx context.Context, o order.Order, basket order.Cart) 
 // or ever, it says so to whoever asks for it. What used up its deliveries goes
 // to the dead-letter queue, from where an operator may send it again.
 func (r *recorder) failed(ctx context.Context, c order.Creation, m message, err error) error {
+	if m.waits(err) {
+		return err
+	}
 	if m.last() {
 		count(ctx, ordersFailed)
 	}

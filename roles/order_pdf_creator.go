@@ -27,7 +27,7 @@ func buildOrderPDFCreator(s Settings, d Deps) handler {
 		documents: invoice.New(s3.NewFromConfig(d.AWS), s.get(ordersBucket()), s.get(templates()), d.Now),
 		now:       d.Now,
 	}
-	return batch(newVisibility(s, d), onEvent(p.serves, orders, p.handle))
+	return consume(s, d, onEvent(p.serves, orders, p.handle))
 }
 
 // issuedDocuments is what the document creator keeps in the table.

@@ -94,14 +94,14 @@ func (c *Client) try(req *http.Request) (body []byte, again bool, err error) {
 	defer cancel()
 	resp, err := c.http.Do(req.WithContext(ctx))
 	if err != nil {
-		return nil, true, err
+		return nil, true, fmt.Errorf("%w: %w", order.ErrUnavailable, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // Nothing was written.
 	if resp.StatusCode == http.StatusOK {
 		body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 		switch {
 		case err != nil:
-			return nil, true, fmt.Errorf("read the answer: %w", err)
+			return nil, true, fmt.Errorf("read the answer: %w: %w", order.ErrUnavailable, err)
 		case len(body) > maxBody:
 			return nil, false, &order.Permanent{Reason: "cart answer is larger than 1 MiB"}
 		}
@@ -112,12 +112,21 @@ func (c *Client) try(req *http.Request) (body []byte, again bool, err error) {
 	case code == http.StatusNotFound, code == http.StatusGone:
 		return nil, false, &order.Permanent{Reason: "cart not found"}
 	case code == http.StatusTooManyRequests:
-		return nil, false, fmt.Errorf("the Cart API answered %d", code)
+		return nil, false, fmt.Errorf("%w: the Cart API answered %d", order.ErrUnavailable, code)
 	case code >= 400 && code < 500:
 		return nil, false, &order.Permanent{Reason: fmt.Sprintf("cart refused by the Cart API with %d", code)}
 	default:
-		return nil, code >= 500, fmt.Errorf("the Cart API answered %d", code)
+		return nil, code >= 500, unavailable(code)
 	}
+}
+
+// unavailable returns the error of an answer that is neither a cart nor a
+// refusal. Only one of the server's faults is over by itself.
+func unavailable(code int) error {
+	if code >= 500 {
+		return fmt.Errorf("%w: the Cart API answered %d", order.ErrUnavailable, code)
+	}
+	return fmt.Errorf("the Cart API answered %d", code)
 }
 
 func pause(ctx context.Context, most time.Duration) error {

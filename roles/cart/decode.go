@@ -1,6 +1,7 @@
 package cart
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,10 +28,37 @@ type wireCart struct {
 	CartID   string          `json:"cartId"`
 	TenantID string          `json:"tenantId"`
 	Currency order.Currency  `json:"currency"`
-	Items    []wireItem      `json:"items"`
+	Items    wireItems       `json:"items"`
 	Shipping json.Number     `json:"shipping"`
 	Campaign *wireCampaign   `json:"campaign"`
 	Total    json.RawMessage `json:"total"`
+}
+
+// wireItems are the lines of a cart. Reading them stops where there are more
+// than a cart may have: an answer of 1 MiB can have 300 000 empty ones, which
+// would take a hundred times its size in memory.
+type wireItems []wireItem
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (w *wireItems) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	lines := json.NewDecoder(bytes.NewReader(data))
+	if start, err := lines.Token(); err != nil || start != json.Delim('[') {
+		return errors.New("items is not a list")
+	}
+	for lines.More() {
+		if len(*w) == order.MaxItems {
+			return order.TooManyItems()
+		}
+		var line wireItem
+		if err := lines.Decode(&line); err != nil {
+			return fmt.Errorf("items[%d]: %w", len(*w), err)
+		}
+		*w = append(*w, line)
+	}
+	return nil
 }
 
 type wireItem struct {
@@ -65,6 +93,10 @@ var errUnsuccessful = errors.New("the Cart API answered success: false")
 func decode(data []byte) (order.Cart, error) {
 	var a answer
 	if err := json.Unmarshal(data, &a); err != nil {
+		var permanent *order.Permanent
+		if errors.As(err, &permanent) {
+			return order.Cart{}, err
+		}
 		return order.Cart{}, malformed(err)
 	}
 	w := &a.wireCart

@@ -246,7 +246,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		is.New(t).Equal(again, c)
-		priced, err := order.New(order.Creation{TenantID: c.TenantID, CartID: c.ID}, c, order.Rate{})
+		priced, err := order.New(order.Order{}, order.Creation{TenantID: c.TenantID, CartID: c.ID}, c, order.Rate{})
 		if err == nil && (priced.Total.Minor() < 0 || len(priced.Items) != len(c.Items)) {
 			t.Fatalf("priced wrongly: %+v", priced)
 		}

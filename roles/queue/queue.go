@@ -1,5 +1,5 @@
-// Package queue sends what the order service has to say: messages to SQS, events
-// to SNS, and to SQS how long a message that failed is to stay out of sight.
+// Package queue speaks to SQS and SNS: it sends messages, puts them off, says how
+// long one that failed stays out of sight, and publishes events.
 package queue
 
 import (
@@ -29,29 +29,67 @@ const MaxVisibility = 12 * time.Hour
 // maxBatch is how many entries SQS takes in one call.
 const maxBatch = 10
 
-// A MessageSender is the part of the SQS client that a Sender needs.
-type MessageSender interface {
+// A Client is the part of the SQS client that a Queue needs.
+type Client interface {
 	SendMessage(ctx context.Context, in *sqs.SendMessageInput, opts ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, opts ...func(*sqs.Options)) (
+		*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
-// A Sender sends messages to one queue. It is safe for concurrent use.
-type Sender struct {
-	client   MessageSender
-	queueURL string
+// A Queue is one queue of SQS. It is safe for concurrent use.
+type Queue struct {
+	client Client
+	url    string
 }
 
-// NewSender returns a sender to the queue.
-func NewSender(client MessageSender, queueURL string) *Sender {
-	return &Sender{client, queueURL}
-}
+// New returns the queue with a URL.
+func New(client Client, url string) *Queue { return &Queue{client, url} }
 
 // Send puts a message on the queue, as JSON. The tenant is its group, by which
 // SQS keeps one tenant's rush from delaying the others; "" has none. The trace
 // header has the form of X-Amzn-Trace-Id and links the consumer's trace to the
 // sender's; "" sends none. After an error the message may be on the queue all
 // the same.
-func (s *Sender) Send(ctx context.Context, body any, tenantID, traceHeader string) error {
-	in := &sqs.SendMessageInput{QueueUrl: &s.queueURL, MessageBody: text(body), MessageGroupId: group(tenantID)}
+func (q *Queue) Send(ctx context.Context, body any, tenantID, traceHeader string) error {
+	return q.send(ctx, &sqs.SendMessageInput{MessageBody: text(body)}, tenantID, traceHeader)
+}
+
+// The attributes of a message that was put off.
+const (
+	AttributeFirstSent = "firstSent" // milliseconds since 1970
+	AttributeAttempt   = "attempt"   // how often it was put off
+)
+
+// A Delayed is a copy of a message that waits in the queue.
+type Delayed struct {
+	Body        string
+	TenantID    string
+	TraceHeader string
+	Delay       time.Duration // at most MaxDelay
+	FirstSent   time.Time     // when the first of the copies was sent
+	Attempt     int           // how often it was put off, this time included
+}
+
+// MaxDelay is the longest time that SQS holds a new message back.
+const MaxDelay = 15 * time.Minute
+
+// SendLater puts a copy of a message at the end of the queue, where it waits.
+func (q *Queue) SendLater(ctx context.Context, d Delayed) error {
+	number := func(n int64) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: aws.String("Number"), StringValue: aws.String(strconv.FormatInt(n, 10))}
+	}
+	return q.send(ctx, &sqs.SendMessageInput{
+		MessageBody:  &d.Body,
+		DelaySeconds: seconds(d.Delay, MaxDelay),
+		MessageAttributes: map[string]types.MessageAttributeValue{
+			AttributeFirstSent: number(d.FirstSent.UnixMilli()),
+			AttributeAttempt:   number(int64(d.Attempt)),
+		},
+	}, d.TenantID, d.TraceHeader)
+}
+
+func (q *Queue) send(ctx context.Context, in *sqs.SendMessageInput, tenantID, traceHeader string) error {
+	in.QueueUrl, in.MessageGroupId = &q.url, group(tenantID)
 	if traceHeader != "" {
 		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
 			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {
@@ -59,7 +97,7 @@ func (s *Sender) Send(ctx context.Context, body any, tenantID, traceHeader strin
 			},
 		}
 	}
-	if _, err := s.client.SendMessage(ctx, in); err != nil {
+	if _, err := q.client.SendMessage(ctx, in); err != nil {
 		return fmt.Errorf("send message: %w", err)
 	}
 	return nil
@@ -142,40 +180,22 @@ func text(message any) *string {
 	return aws.String(b.String())
 }
 
-// A VisibilityChanger is the part of the SQS client that a Visibility needs.
-type VisibilityChanger interface {
-	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, opts ...func(*sqs.Options)) (
-		*sqs.ChangeMessageVisibilityBatchOutput, error)
-}
-
-// A Visibility changes when the messages of one queue are delivered again. It is
-// safe for concurrent use.
-type Visibility struct {
-	client   VisibilityChanger
-	queueURL string
-}
-
-// NewVisibility returns a Visibility for the queue.
-func NewVisibility(client VisibilityChanger, queueURL string) *Visibility {
-	return &Visibility{client, queueURL}
-}
-
 // Change sets, by receipt handle, how long messages stay invisible from now on,
 // in as few calls as SQS allows. The times are rounded up to whole seconds and
 // held between 0 and MaxVisibility. The error names, by the end of its handle,
 // every message for which it did not work; those keep the time that they had.
-func (v *Visibility) Change(ctx context.Context, timeouts map[string]time.Duration) error {
+func (q *Queue) Change(ctx context.Context, timeouts map[string]time.Duration) error {
 	var errs []error
 	for handles := range slices.Chunk(slices.Sorted(maps.Keys(timeouts)), maxBatch) {
-		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &v.queueURL}
+		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url}
 		for i, handle := range handles {
 			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
 				Id:                aws.String(strconv.Itoa(i)),
 				ReceiptHandle:     &handle,
-				VisibilityTimeout: seconds(timeouts[handle]),
+				VisibilityTimeout: seconds(timeouts[handle], MaxVisibility),
 			})
 		}
-		out, err := v.client.ChangeMessageVisibilityBatch(ctx, in)
+		out, err := q.client.ChangeMessageVisibilityBatch(ctx, in)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("change visibility of %s: %w", names(handles), err))
 			continue
@@ -204,7 +224,8 @@ func names(handles []string) string {
 	return strings.Join(short, ", ")
 }
 
-func seconds(d time.Duration) int32 {
-	d = max(0, min(d, MaxVisibility))
+// seconds returns a time in whole seconds, rounded up and at most most.
+func seconds(d, most time.Duration) int32 {
+	d = max(0, min(d, most))
 	return int32((d + time.Second - 1) / time.Second)
 }
