@@ -1,10 +1,10 @@
-// Command order-lambda is the order service on AWS Lambda: one binary that is deployed eight times. The environment variable
-// ROLE says which of the eight functions it is.
+// Command order-lambda is the order service on AWS Lambda: one binary that is
+// deployed eight times. The variable ROLE says which of the eight functions it
+// is.
 package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -18,19 +18,44 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bbws/order-lambda/roles"
+	"github.com/bbws/order-lambda/roles/awsenv"
 )
 
 func main() {
-	tuneGC(os.Getenv)
-	readCertsOnce(certBundles, os.Getenv, os.Setenv)
 	if err := run(context.Background(), os.Getenv, os.Stdout); err != nil {
 		os.Exit(1)
 	}
 }
 
-// tuneGC collects garbage a quarter as often as Go does by default, since a function pays for all of its memory but uses
-// little: that saves 15 to 45 % of the processor's time of an invocation, the network left out (BenchmarkInvoke). Near the end of
-// the memory it collects as often as need be. GOGC and GOMEMLIMIT, where they are set, count instead.
+// run serves the role that the environment asks for, until the runtime ends the
+// process. If it cannot start, it logs why in one line and returns the error.
+func run(ctx context.Context, getenv func(string) string, stdout io.Writer) error {
+	tuneGC(getenv)
+	logger := roles.NewLogger(stdout, time.Now, getenv("LOG_LEVEL")).With().Str("role", getenv("ROLE")).Logger()
+	settings, err := roles.Configure(getenv)
+	if err != nil {
+		logger.Error().Err(err).Msg("cold start failed")
+		return err
+	}
+	log.SetFlags(0)
+	log.SetOutput(libraryLog{logger}) // aws-lambda-go says there why it gives up
+	cfg := awsenv.Load(getenv)
+	handler := roles.Build(settings, roles.Deps{
+		AWS:       cfg,
+		Transport: http.DefaultTransport,
+		Stdout:    stdout,
+		Now:       time.Now,
+	})
+	go awsenv.Connect(ctx, cfg)
+	lambda.StartWithOptions(handler, lambda.WithContext(ctx))
+	return nil
+}
+
+// tuneGC lets the heap grow to five times what is alive before it is collected,
+// not to twice: a function pays for all of its memory and uses little of it.
+// That saves 15 to 45 % of an invocation's processor time (BenchmarkInvoke).
+// From three quarters of the memory on, it is collected as often as necessary.
+// GOGC and GOMEMLIMIT have precedence.
 func tuneGC(getenv func(string) string) {
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
@@ -40,41 +65,11 @@ func tuneGC(getenv func(string) string) {
 	}
 }
 
-// run serves the role that the environment asks for, until the runtime ends the process. What keeps it from starting is
-// logged, in one line, and returned.
-func run(ctx context.Context, getenv func(string) string, stdout io.Writer) (err error) {
-	defer func() {
-		if err != nil {
-			logger := roles.NewLogger(stdout, time.Now, getenv("LOG_LEVEL"))
-			logger.Error().Str("role", getenv("ROLE")).Err(err).Msg("cold start failed")
-		}
-	}()
-	settings, err := roles.Configure(getenv)
-	if err != nil {
-		return err
-	}
-	others := libraryLog{roles.NewLogger(stdout, time.Now, getenv("LOG_LEVEL")).With().Str("role", settings.Role()).Logger()}
-	log.SetFlags(0)
-	log.SetOutput(others) // aws-lambda-go tells there of failed invocations, and why it gives up
-	cfg, err := loadAWS(getenv)
-	if err != nil {
-		return fmt.Errorf("load AWS configuration: %w", err)
-	}
-	handler := roles.Build(settings, roles.Deps{
-		AWS:       cfg,
-		Transport: http.DefaultTransport,
-		Stdout:    stdout,
-		Now:       time.Now,
-	})
-	go connect(ctx, cfg)
-	lambda.StartWithOptions(handler, lambda.WithContext(ctx))
-	return nil
-}
-
-// A libraryLog makes what libraries want to say lines of the log, each a JSON object like all others.
+// A libraryLog makes each line of the standard logger a JSON object like all
+// others.
 type libraryLog struct{ zerolog.Logger }
 
-// Write takes a line of the standard logger.
+// Write logs a line.
 func (l libraryLog) Write(p []byte) (int, error) {
 	l.Error().Msg(strings.TrimSpace(string(p)))
 	return len(p), nil
