@@ -76,10 +76,11 @@ standins() {
 	dir=$(mktemp -d)
 	cleanup+=("rm -rf '$dir'")
 	if ! "$docker" image inspect "$BUILD_IMAGE" >/dev/null 2>&1; then
-		mkdir -p "$dir"/build/{bin,etc/ssl/certs,tmp,root,usr/local}
+		mkdir -p "$dir"/build/{bin,etc/ssl/certs,tmp,root,usr/local,usr/share/ca-certificates}
 		cp "$(command -v busybox)" "$dir/build/bin/"
-		for applet in sh find touch; do ln -s busybox "$dir/build/bin/$applet"; done
+		for applet in sh cat find touch; do ln -s busybox "$dir/build/bin/$applet"; done
 		cp /etc/ssl/certs/ca-certificates.crt "$dir/build/etc/ssl/certs/"
+		cp -r /usr/share/ca-certificates/mozilla "$dir/build/usr/share/ca-certificates/"
 		tar -c -C "$dir/build" . --transform "s|^${goroot#/}|usr/local/go|" --exclude="${goroot#/}/test" -C / "${goroot#/}" |
 			"$docker" import -c 'ENV PATH=/usr/local/go/bin:/bin' - "$BUILD_IMAGE" >/dev/null
 	fi
@@ -122,7 +123,9 @@ look() { "$docker" image inspect -f "$1" "$name"; }
 expect platform "$(look '{{.Os}}/{{.Architecture}}')" "linux/$arch"
 expect entrypoint "$(look '{{json .Config.Entrypoint}}')" "$("$docker" image inspect -f '{{json .Config.Entrypoint}}' "$base")"
 expect command "$(look '{{json .Config.Cmd}}')" '["bootstrap"]'
-expect environment "$(look '{{json .Config.Env}}')" "$("$docker" image inspect -f '{{json .Config.Env}}' "$base")"
+environment() { "$docker" image inspect -f '{{range .Config.Env}}{{println .}}{{end}}' "$1" | sed '/^$/d' | sort; }
+expect "environment beyond the base" "$(comm -23 <(environment "$name") <(environment "$base") | xargs)" \
+	"SSL_CERT_DIR=/var/empty SSL_CERT_FILE=/var/runtime/roots.pem"
 expect "label revision" "$(look '{{index .Config.Labels "org.opencontainers.image.revision"}}')" "$revision"
 [[ $(look '{{index .Config.Labels "org.opencontainers.image.source"}}') == https://* ]] || fail "no label source"
 expect "layers beyond the base" "$(($(look '{{len .RootFS.Layers}}') - $("$docker" image inspect -f '{{len .RootFS.Layers}}' "$base")))" 1
@@ -130,7 +133,8 @@ layer=$(mktemp -d)
 cleanup+=("rm -rf '$layer'")
 "$docker" save "$name" | tar -x -C "$layer"
 tar -x -C "$layer" -f "$layer/$(grep -o '"Layers":\[[^]]*' "$layer/manifest.json" | grep -o '[^"]*' | tail -1)" --one-top-level=files
-expect "files in that layer" "$(cd "$layer/files" && find . ! -type d)" ./var/runtime/bootstrap
+expect "files in that layer" "$(cd "$layer/files" && find . ! -type d | sort | xargs)" "./var/runtime/bootstrap ./var/runtime/roots.pem"
+deploy/roots-test.sh "$layer/files/var/runtime/roots.pem"
 expect "time of the file" "$(stat -c %Y "$layer/files/var/runtime/bootstrap")" "$committed"
 # Elsewhere on the disk and from another cache, the same compiler must make the same bytes.
 if [ "$base" = "${BASE_IMAGE:-}" ]; then toolchain=local; else toolchain=$(sed -n 's/^ARG BUILD_IMAGE=.*golang:\([0-9.]*\).*/go\1/p' Dockerfile); fi

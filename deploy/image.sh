@@ -5,6 +5,7 @@
 #	image.sh push NAME REPO    pushes it to REPO under the commit's id and prints its digest, which is what deploy/ wants
 #	image.sh docker            prints the docker command that works here, or nothing
 #
+# EXTRA_ROOTS holds authorities to trust besides the Dockerfile's.
 # BUILD_IMAGE and BASE_IMAGE replace the images that the Dockerfile names; BUILD_FLAGS go to the builder as they are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,6 +32,7 @@ arguments() {
 	echo "--build-arg=SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)"
 	if [ -n "${BUILD_IMAGE:-}" ]; then echo "--build-arg=BUILD_IMAGE=$BUILD_IMAGE"; fi
 	if [ -n "${BASE_IMAGE:-}" ]; then echo "--build-arg=BASE_IMAGE=$BASE_IMAGE"; fi
+	if [ -n "${EXTRA_ROOTS:-}" ]; then echo "--build-arg=EXTRA_ROOTS"; fi # many lines, so from the environment
 }
 
 build() {
