@@ -52,23 +52,41 @@ demo: setup ## the same on free ports, then exit: 0 only if the order got throug
 token: ## print a token for the API (TENANT=tenant-1 EMAIL=… ADMIN=1)
 	@go run ./local token $(if $(TENANT),-tenant $(TENANT)) $(if $(EMAIL),-email $(EMAIL)) $(if $(ADMIN),-admin)
 
+TOOLS := $(CURDIR)/.cache/bin
 GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
-GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 # The packages that make up the service, without the local stack around it.
 SERVICE = $(shell go list ./... | grep -v -e /local/ -e /local$$ -e /deploy | paste -sd,)
 
 .PHONY: test lint
-test: setup ## run all tests with the race detector; fail on a skipped one or on too little coverage
-	@mkdir -p out
-	@$(GOTESTSUM) --format pkgname --jsonfile out/test.json -- \
-		-race -timeout 20m -coverpkg=$(SERVICE) -coverprofile=out/coverage.out ./...
-	@if grep -q '"Action":"skip","Package":"[^"]*","Test"' out/test.json; then \
-		echo "skipped tests:" >&2; grep '"Action":"skip"' out/test.json | grep '"Test"' >&2; exit 1; fi
-	@.ci/coverage out/coverage.out
+ifdef PKG
+test:
+	@if go list -test -deps ./$(PKG)/... | grep -q /local/emulator$$; then $(MAKE) -s $(DYNAMODB_CLASS); fi
+	@go test $(if $(RUN),-run '$(RUN)') ./$(PKG)/...
+else
+test: setup ## all tests, with the race detector and coverage; fails on a skipped one. Some: make test PKG=order RUN=Total
+	@mkdir -p .cache
+	@$(GOTESTSUM) --format pkgname --jsonfile .cache/test.json -- \
+		-race -timeout 20m -coverpkg=$(SERVICE) -coverprofile=.cache/coverage.out ./...
+	@if grep '"Action":"skip","Package":"[^"]*","Test"' .cache/test.json >&2; then \
+		echo "these tests were skipped" >&2; exit 1; fi
+	@.ci/coverage .cache/coverage.out
+endif
 
-lint: ## run the linters
+lint: $(GOLANGCI_LINT) ## run the linters, and look for functions that nothing calls
+	@go vet ./...
 	@$(GOLANGCI_LINT) run ./...
+	@dead=$$($(DEADCODE) -test ./...); if [ -n "$$dead" ]; then echo "$$dead" >&2; exit 1; fi
+
+# No registry that this project uses has it as a binary.
+$(GOLANGCI_LINT):
+	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION) into .cache/bin, once: two to three minutes on two cores"
+	@GOBIN=$(TOOLS) CGO_ENABLED=0 go install -ldflags "-s -w" \
+		github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv $(TOOLS)/golangci-lint $@
 
 # --- image --------------------------------------------------------------------------------------------------------
 
