@@ -15,8 +15,9 @@ import (
 // is accepted but not recorded has its ids, number, customer, status, time and
 // creator only.
 type Order struct {
-	ID              string          `json:"id"`          // UUID version 4, lower case
-	Number          string          `json:"orderNumber"` // ORD-2025-00001, unique within the tenant
+	State           State           `json:"state,omitempty"` // set when the order is shown
+	ID              string          `json:"id"`              // UUID version 4, lower case
+	Number          string          `json:"orderNumber"`     // ORD-2025-00001, unique within the tenant
 	TenantID        string          `json:"tenantId"`
 	CustomerEmail   string          `json:"customerEmail"`
 	CustomerName    string          `json:"customerName,omitempty"`
@@ -121,9 +122,20 @@ type PaymentDetails struct {
 	PaidAt           Timestamp `json:"paidAt,omitzero"`
 }
 
+// A State says how far an order is. It tells the forms of GET's answer apart.
+type State string
+
+// The states of an order.
+const (
+	StateAccepted State = "accepted"
+	StateRecorded State = "recorded"
+	StateFailed   State = "failed"
+)
+
 // An Acceptance is what is known of an order that is not recorded yet. Its JSON
 // form is what GET answers meanwhile.
 type Acceptance struct {
+	State         State     `json:"state"`
 	ID            string    `json:"id"`
 	Number        string    `json:"orderNumber"`
 	TenantID      string    `json:"tenantId"`
@@ -135,7 +147,12 @@ type Acceptance struct {
 
 // Acceptance returns what there is to show of an order that is not recorded.
 func (o *Order) Acceptance() Acceptance {
+	state := StateAccepted
+	if o.Status == Failed {
+		state = StateFailed
+	}
 	return Acceptance{
+		State:         state,
 		ID:            o.ID,
 		Number:        o.Number,
 		TenantID:      o.TenantID,

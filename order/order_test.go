@@ -149,14 +149,14 @@ func TestAcceptance(t *testing.T) {
 	accepted := c.Accepted("ORD-2025-00001", timestamp(t, "2025-12-30T10:30:00Z"))
 	failed := accepted
 	failed.Status, failed.FailureReason = order.Failed, "cart not found"
-	const shared = `{"id":"2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d","orderNumber":"ORD-2025-00001","tenantId":"tenant-001",` +
+	const shared = `"id":"2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d","orderNumber":"ORD-2025-00001","tenantId":"tenant-001",` +
 		`"customerEmail":"thandi@example.com","status":`
 	for name, test := range map[string]struct {
 		order order.Order
 		want  string
 	}{
-		"pending": {accepted, shared + `"pending","dateCreated":"2025-12-30T10:30:00.000000Z"}`},
-		"failed":  {failed, shared + `"failed","dateCreated":"2025-12-30T10:30:00.000000Z","failureReason":"cart not found"}`},
+		"pending": {accepted, `{"state":"accepted",` + shared + `"pending","dateCreated":"2025-12-30T10:30:00.000000Z"}`},
+		"failed":  {failed, `{"state":"failed",` + shared + `"failed","dateCreated":"2025-12-30T10:30:00.000000Z","failureReason":"cart not found"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)

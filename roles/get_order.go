@@ -69,9 +69,10 @@ func findOrder(ctx context.Context, orders knownOrders, r request) (order.Order,
 	return o, err
 }
 
-// showOrder is the answer with a whole order: its ETag, and working links in
-// place of its documents' locations.
+// showOrder is the answer with a whole recorded order: its ETag, and working
+// links in place of its documents' locations.
 func showOrder(ctx context.Context, links linker, o order.Order) response {
+	o.State = order.StateRecorded
 	o.Documents = slices.Clone(o.Documents)
 	for i := range o.Documents {
 		d := &o.Documents[i]
