@@ -9,7 +9,6 @@ import (
 	"time"
 
 	shipped "github.com/bbws/order-lambda/invoice/branding"
-	"github.com/bbws/order-lambda/local/bench/deflate"
 )
 
 // gcPercent is what main.tuneGC sets where the service runs. Garbage is a good part of what an invoice costs.
@@ -22,57 +21,25 @@ func collectAsInProduction(b *testing.B) {
 	b.Cleanup(func() { debug.SetGCPercent(usual) })
 }
 
-// BenchmarkRender renders a warm invoice; BenchmarkFloor only deflates the streams that the same invoice has, each at the
-// level that it has there, with compressors that are kept.
-//
-// Fonts are made once for all invoices that have the same characters of them, so that an invoice can be faster than the floor;
-// "new-fonts" is the one that has others than all before, and "pages" the floor without fonts.
+// BenchmarkRender renders a warm invoice.
 func BenchmarkRender(b *testing.B) {
 	collectAsInProduction(b)
-	fs, brand := testFonts(b), shippedBrand(b)
-	render := func(b *testing.B, name string, newFonts bool) {
-		b.Helper()
-		o := sampleOrder(b, name)
-		b.ReportAllocs()
-		size, used := 0, cpu(b)
-		for b.Loop() {
-			if newFonts {
-				fs.embeddings.kept = nil
-			}
-			pdf, _, err := Render(o, brand)
-			if err != nil {
-				b.Fatal(err)
-			}
-			size = len(pdf)
-		}
-		b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op")
-		b.ReportMetric(float64(size), "PDF-bytes")
-	}
-	for _, name := range []string{"three-lines", "two-hundred-lines"} {
-		b.Run(name, func(b *testing.B) { render(b, name, false) })
-		b.Run(name+"/new-fonts", func(b *testing.B) { render(b, name, true) })
-	}
-}
-
-func BenchmarkFloor(b *testing.B) {
-	collectAsInProduction(b)
 	brand := shippedBrand(b)
-	run := func(b *testing.B, floor *deflate.Floor) {
-		b.Helper()
-		used := cpu(b)
-		for b.Loop() {
-			floor.Run()
-		}
-		b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op")
-		b.ReportMetric(float64(floor.Size()), "stream-bytes")
-	}
 	for _, name := range []string{"three-lines", "two-hundred-lines"} {
-		floor, err := deflate.New(mustRender(b, sampleOrder(b, name), brand))
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Run(name, func(b *testing.B) { run(b, floor) })
-		b.Run(name+"/pages", func(b *testing.B) { run(b, floor.WithoutFonts()) })
+		b.Run(name, func(b *testing.B) {
+			o := sampleOrder(b, name)
+			b.ReportAllocs()
+			size, used := 0, cpu(b)
+			for b.Loop() {
+				pdf, _, err := Render(o, brand)
+				if err != nil {
+					b.Fatal(err)
+				}
+				size = len(pdf)
+			}
+			b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64(size), "PDF-bytes")
+		})
 	}
 }
 

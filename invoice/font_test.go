@@ -18,54 +18,37 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// reference returns a font file as another library reads it.
-func reference(tb testing.TB, f face, p part) *sfnt.Font {
+// reference returns a face as another library reads it.
+func reference(tb testing.TB, f face) *sfnt.Font {
 	tb.Helper()
-	parsed, err := sfnt.Parse(testFonts(tb).files[f][p].ttf)
+	parsed, err := sfnt.Parse([faces][]byte{regularTTF, semiboldTTF}[f])
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return parsed
 }
 
-func TestGlyphsAreTheFonts(t *testing.T) {
+func TestAdvancesAreTheFonts(t *testing.T) {
 	is := is.New(t)
 	fs := testFonts(t)
-	is.Equal(len(fs.glyphs[regular]), len(fs.glyphs[semibold]))
 	count := 0
 	for f := range faces {
-		for p := basic; p < parts; p++ {
-			ref := reference(t, f, p)
-			var buf sfnt.Buffer
-			space, err := ref.GlyphIndex(&buf, ' ')
+		ref := reference(t, f)
+		var buf sfnt.Buffer
+		for r := range rune(0x3000) {
+			id, err := ref.GlyphIndex(&buf, r)
 			is.NoErr(err)
-			is.Equal(uint16(space), fs.files[f][p].space) // Each file has a space of its own.
-			for r := range rune(0x3000) {
-				g := fs.glyph(r, f)
-				is.Equal(g.part, fs.glyph(r, regular).part) // Both faces have the same characters.
-				if g.part != p {
-					continue
-				}
-				count++
-				id, err := ref.GlyphIndex(&buf, r)
-				is.NoErr(err)
-				is.True(id != 0)
-				is.Equal(uint16(id), g.number)
-				advance, err := ref.GlyphAdvance(&buf, id, fixed.I(1000), font.HintingNone)
-				is.NoErr(err)
-				is.Equal(fixed.I(int(g.advance)), advance) // The library's advance.
+			is.Equal(fs.has(r), id != 0) // Both faces have the same characters.
+			if id == 0 {
+				continue
 			}
+			count++
+			advance, err := ref.GlyphAdvance(&buf, id, fixed.I(1000), font.HintingNone)
+			is.NoErr(err)
+			is.Equal(fixed.I(fs.advance(r, f)), advance)
 		}
 	}
-	is.Equal(count, 2*1378) // Every character of subset.py.
-}
-
-func TestFontThatIsNoFontIsAnError(t *testing.T) {
-	for n := 0; n < len(regularTTF); n += 97 {
-		if glyphs, _, err := readGlyphs(nil, regularTTF[:n], basic); err == nil && len(glyphs) == 0 {
-			t.Errorf("%d bytes: no error and no glyphs", n)
-		}
-	}
+	is.Equal(count, 2*1378) // every character of subset.py
 }
 
 // TestAlphabets says in plain words which texts are right.
@@ -117,7 +100,7 @@ func TestInk(t *testing.T) {
 	}
 	var cells []cell
 	for f := range faces {
-		for r := range fs.glyphs[f] {
+		for r := range fs.advances[f] {
 			if fs.has(rune(r)) {
 				cells = append(cells, cell{rune(r), f})
 			}
@@ -132,24 +115,16 @@ func TestInk(t *testing.T) {
 		n, x, y := place(i)
 		pages[n].texts = append(pages[n].texts, text{x: float64(x), y: float64(y), s: string(c.r), face: c.f, size: size})
 	}
-	painted, err := paint(fs, pages)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pdf, err := finish(painted, document{}, &fs.compressors)
+	pdf, err := paint(fs, pages, document{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	drawn := rasterize(t, pdf, 72*scale, len(pages))
 
-	outlines := map[glyph]font.Face{}
+	var outlines [faces]font.Face
 	for f := range faces {
-		for p := basic; p < parts; p++ {
-			face, err := opentype.NewFace(reference(t, f, p), &opentype.FaceOptions{Size: size, DPI: 72 * scale, Hinting: font.HintingNone})
-			if err != nil {
-				t.Fatal(err)
-			}
-			outlines[glyph{advance: int16(f), part: p}] = face
+		if outlines[f], err = opentype.NewFace(reference(t, f), &opentype.FaceOptions{Size: size, DPI: 72 * scale}); err != nil {
+			t.Fatal(err)
 		}
 	}
 	wanted := image.NewAlpha(image.Rect(0, 0, cellWidth*scale, cellHeight*scale))
@@ -157,8 +132,7 @@ func TestInk(t *testing.T) {
 	differs := func(i int, r rune) bool {
 		c := cells[i]
 		clear(wanted.Pix)
-		outline := outlines[glyph{advance: int16(c.f), part: fs.glyph(r, c.f).part}]
-		at, mask, from, _, _ := outline.Glyph(fixed.P(originX*scale, originY*scale), r)
+		at, mask, from, _, _ := outlines[c.f].Glyph(fixed.P(originX*scale, originY*scale), r)
 		draw.Draw(wanted, at, mask, from, draw.Src)
 		n, x, y := place(i)
 		corner := image.Pt((x-originX)*scale, (y-originY)*scale)

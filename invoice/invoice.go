@@ -1,7 +1,8 @@
-// Package invoice makes the invoice of an order: a PDF in S3, and the links by which it is fetched.
+// Package invoice makes the invoice of an order: a PDF in S3, and the links by
+// which it is fetched.
 //
-// The order is laid out on pages as plain data (layout.go), painted with gopdf (paint.go) and, where that is slow, without it
-// (content.go), and finished where gopdf falls short of what a document should have (finish.go).
+// The order is laid out on pages as plain data (layout.go), which gopdf then
+// draws (paint.go).
 package invoice
 
 import (

@@ -149,7 +149,7 @@ func TestEveryLengthEndsWell(t *testing.T) {
 func TestWidestOrderIsBounded(t *testing.T) {
 	fs := testFonts(t)
 	widest := ' '
-	for r := range fs.glyphs[regular] {
+	for r := range fs.advances[regular] {
 		if fs.advance(rune(r), regular) > fs.advance(widest, regular) {
 			widest = rune(r)
 		}

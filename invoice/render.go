@@ -23,11 +23,7 @@ func Render(o order.Order, b Brand) ([]byte, Report, error) {
 		return nil, Report{}, err
 	}
 	l := lay(fs, o, b)
-	painted, err := paint(fs, l.pages)
-	if err != nil {
-		return nil, Report{}, err
-	}
-	pdf, err := finish(painted, document{title: l.title + " " + l.o.Number, author: l.b.Name, created: o.DateCreated.Time()}, &fs.compressors)
+	pdf, err := paint(fs, l.pages, document{title: l.title + " " + l.o.Number, author: l.b.Name, created: o.DateCreated.Time()})
 	if err != nil {
 		return nil, Report{}, err
 	}

@@ -11,6 +11,9 @@ import (
 	"github.com/bbws/order-lambda/order"
 )
 
+// placeholder stands for a character that the fonts do not have.
+const placeholder = '□'
+
 // A cleaner prepares texts for the page and counts what the fonts do not have.
 type cleaner struct {
 	fonts   *fonts
@@ -122,6 +125,27 @@ func isPlain(s string) bool {
 		}
 	}
 	return len(s) <= order.MaxText && (s == "" || s[0] != ' ' && s[len(s)-1] != ' ')
+}
+
+// advance returns the width of a character in thousandths of the font size, or
+// noGlyph.
+func (fs *fonts) advance(r rune, f face) int {
+	if a := fs.advances[f]; int(r) < len(a) {
+		return int(a[r])
+	}
+	return noGlyph
+}
+
+// has reports whether the fonts can show a character. Both faces have the same.
+func (fs *fonts) has(r rune) bool { return fs.advance(r, regular) != noGlyph }
+
+// width returns the width of a text in points.
+func (fs *fonts) width(s string, f face, size float64) float64 {
+	sum := 0
+	for _, r := range s {
+		sum += fs.advance(r, f)
+	}
+	return float64(sum) * size / 1000
 }
 
 // wrap breaks a text into lines of at most width points: after spaces and hyphens, and within a word that is too long for

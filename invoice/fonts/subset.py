@@ -1,10 +1,8 @@
 #!/usr/bin/python3
-"""Makes the invoice's faces from Noto Sans: fewer characters, another name, a placeholder glyph, no layout tables.
+"""Makes the documents' faces from Noto Sans: fewer characters, another name, a
+placeholder glyph, no hinting, no layout tables.
 
 Usage: subset.py NotoSans-Regular.ttf NotoSans-SemiBold.ttf OUTPUT_DIRECTORY
-
-Each weight becomes two files: what nearly every invoice in English needs, and the rest. A PDF carries the metrics of a whole
-file, however few of its glyphs it uses, so the second is only there where it is needed.
 
 Needs fontTools (Debian: python3-fonttools). The same input gives the same bytes.
 """
@@ -17,21 +15,16 @@ from fontTools.ttLib import TTFont
 
 FAMILY = "Invoice Sans"
 
-BASIC = [
-    (0x0020, 0x007E), (0x00A0, 0x00FF),  # ASCII, Latin-1
-    (0x2013, 0x2014), (0x2018, 0x2019), (0x201C, 0x201D), (0x2022, 0x2022), (0x2026, 0x2026), (0x20AC, 0x20AC),
-    (0x2122, 0x2122), (0x2212, 0x2212),
-]
-EXTENDED = [
-    (0x0020, 0x0020),  # so that words of one sentence stay together
-    (0x0100, 0x024F), (0x0259, 0x0259), (0x02BB, 0x02BD), (0x02C6, 0x02C7), (0x02D8, 0x02DD),  # Latin
+RANGES = [
+    (0x0020, 0x007E), (0x00A0, 0x024F), (0x0259, 0x0259),  # Latin
+    (0x02BB, 0x02BD), (0x02C6, 0x02C7), (0x02D8, 0x02DD),
     (0x0300, 0x0331),  # combining marks, for what has no composed form
     (0x0370, 0x03FF), (0x0400, 0x052F),  # Greek, Cyrillic
     (0x1E00, 0x1EFF),  # Latin Extended Additional: Vietnamese, Tshivenda
-    (0x2010, 0x2012), (0x2015, 0x2015), (0x201A, 0x201B), (0x201E, 0x2021), (0x2030, 0x2033), (0x2039, 0x203A),
-    (0x2044, 0x2044), (0x2070, 0x2071), (0x2074, 0x208E), (0x20A0, 0x20AB), (0x20AD, 0x20BF), (0x2116, 0x2117),
-    (0x2126, 0x2126), (0x212E, 0x212E), (0x2150, 0x215E), (0x2215, 0x2215), (0x2248, 0x2248), (0x2260, 0x2260),
-    (0x2264, 0x2265),
+    (0x2010, 0x2015), (0x2018, 0x2022), (0x2026, 0x2026), (0x2030, 0x2033), (0x2039, 0x203A),
+    (0x2044, 0x2044), (0x2070, 0x2071), (0x2074, 0x208E), (0x20A0, 0x20BF), (0x2116, 0x2117),
+    (0x2122, 0x2122), (0x2126, 0x2126), (0x212E, 0x212E), (0x2150, 0x215E), (0x2212, 0x2212),
+    (0x2215, 0x2215), (0x2248, 0x2248), (0x2260, 0x2260), (0x2264, 0x2265),
 ]
 PLACEHOLDER = 0x25A1  # WHITE SQUARE, which Noto Sans does not have
 
@@ -52,17 +45,15 @@ def add_placeholder(font: TTFont) -> None:
         table.cmap[PLACEHOLDER] = "placeholder"
 
 
-def make(source: Path, style: str, ranges: list, target: Path) -> None:
+def make(source: Path, style: str, target: Path) -> None:
     font = TTFont(source, recalcTimestamp=False)
     options = subset.Options(
         layout_features=[], hinting=False, glyph_names=False, notdef_outline=True, recommended_glyphs=False,
         drop_tables=["GDEF", "GPOS", "GSUB", "STAT", "GlyphOrder", "gasp", "DSIG"], name_IDs=[0, 13, 14])
     subsetter = subset.Subsetter(options)
-    subsetter.populate(unicodes=[c for first, last in ranges for c in range(first, last + 1)])
+    subsetter.populate(unicodes=[c for first, last in RANGES for c in range(first, last + 1)])
     subsetter.subset(font)
-
-    if ranges is BASIC:
-        add_placeholder(font)
+    add_placeholder(font)
 
     # The licence forbids the original's name for what was changed.
     for ident, text in ((1, f"{FAMILY} {style}"), (2, "Regular"), (3, f"{FAMILY} {style}"), (4, f"{FAMILY} {style}"),
@@ -75,6 +66,5 @@ def make(source: Path, style: str, ranges: list, target: Path) -> None:
 
 if __name__ == "__main__":
     regular, semibold, directory = map(Path, sys.argv[1:])
-    for source, weight in ((regular, "Regular"), (semibold, "SemiBold")):
-        make(source, weight, BASIC, directory / f"InvoiceSans-{weight}.ttf")
-        make(source, weight + " Extended", EXTENDED, directory / f"InvoiceSans-{weight}Extended.ttf")
+    make(regular, "Regular", directory / "InvoiceSans-Regular.ttf")
+    make(semibold, "SemiBold", directory / "InvoiceSans-SemiBold.ttf")

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/bbws/order-lambda/invoice"
-	"github.com/bbws/order-lambda/local/bench/deflate"
 	"github.com/bbws/order-lambda/local/brand"
 	"github.com/bbws/order-lambda/local/sample"
 )
@@ -20,8 +19,7 @@ const (
 	repeats = 10
 )
 
-// invoices measures the making of invoices against deflating their streams, which every writer of these PDFs has to do, except for fonts
-// that it has kept from the invoice before.
+// invoices measures what it takes to make an invoice.
 func (b *bench) invoices(context.Context) error {
 	b.say("invoices")
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
@@ -29,7 +27,7 @@ func (b *bench) invoices(context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.printf("\n### Invoice\n\n| lines | CPU of rendering | CPU of deflating the same streams | × | without fonts | × | allocated | size |\n|---|---|---|---|---|---|---|---|\n")
+	b.printf("\n### Invoice\n\n| lines | CPU | allocated | size |\n|---|---|---|---|\n")
 	for _, s := range sample.Orders() {
 		if s.Name != "three-lines" && s.Name != "two-hundred-lines" {
 			continue
@@ -38,23 +36,18 @@ func (b *bench) invoices(context.Context) error {
 		if err != nil {
 			return err
 		}
-		streams, err := deflate.New(pdf)
-		if err != nil {
-			return err
-		}
 		render := func() { _, _, _ = invoice.Render(s.Order, shipped) } // as before
-		var own, floor, pages []time.Duration
+		var took []time.Duration
 		for range b.rounds {
-			own, floor = append(own, processorTime(render)), append(floor, processorTime(streams.Run))
-			pages = append(pages, processorTime(streams.WithoutFonts().Run))
+			took = append(took, processorTime(render))
 		}
 		allocated := testing.Benchmark(func(t *testing.B) {
 			for t.Loop() {
 				render()
 			}
 		})
-		b.printf("| %d | %s | %s | %s | %s | %s | %d KB in %d | %d KB |\n", len(s.Order.Items), milliseconds(median(own)), milliseconds(median(floor)),
-			ratio(median(own), median(floor)), milliseconds(median(pages)), ratio(median(own), median(pages)), allocated.AllocedBytesPerOp()>>10, allocated.AllocsPerOp(), len(pdf)>>10)
+		b.printf("| %d | %s | %d KB in %d | %d KB |\n", len(s.Order.Items), milliseconds(median(took)),
+			allocated.AllocedBytesPerOp()>>10, allocated.AllocsPerOp(), len(pdf)>>10)
 	}
 	return nil
 }
