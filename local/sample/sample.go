@@ -1,9 +1,11 @@
-// Package sample has orders to look at: what the preview shows and the tests of invoice render.
+// Package sample has orders to look at: what the preview shows, and the tests of
+// invoice and notify render.
 package sample
 
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bbws/order-lambda/order"
 )
@@ -40,41 +42,78 @@ func Orders() []Sample {
 			{"Fibre, per metre", order.MaxQuantity, 1_000_000_000, 99_999_999_999},
 			{"Paper clip", 1, 1, 0},
 		}, 99_999)},
-		{"free", build(8, "", []line{{"Trial licence, 30 days", 1, 0, 0}, {"Welcome pack", 2, 5_000, 10_000}}, 0)},
+		{"free", build(8, "", []line{{"Trial licence, 30 days", 1, 0, 0}, {"Welcome pack", 2, 5_000, 1_000_000}}, 0)},
 		{"paid", build(9, "", three, 9_900)},
 		{"refunded", build(10, "", three, 9_900)},
 		{"cancelled", build(11, "", three[:1], 0)},
 		{"campaign", build(12, "SUMMER10", three, 9_900)},
 		{"dollars", build(13, "", catalogue(5), 2_500)},
+		{"no-name", build(14, "", three[:1], 0)},
+		{"foreign-name", build(15, "", three[:1], 0)},
 	}
 	for i := range samples {
-		o := &samples[i].Order
-		switch samples[i].Name {
-		case "paid":
-			pay(o, order.Paid)
-		case "refunded":
-			pay(o, order.Paid)
-			pay(o, order.Refunded)
-		case "cancelled":
-			pay(o, order.Cancelled)
-		case "dollars":
-			inDollars(o)
-		case "long-names":
-			o.CustomerName = ""
-			o.BillingAddress.FullName = "Maximiliane Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh of the Upper Valley"
-			o.BillingAddress.Company = "International Association of Manufacturers, Importers and Distributors of Extraordinarily Long Product Names (Pty) Ltd"
-			o.BillingAddress.Street = strings.Repeat("Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch Avenue ", 3)
-		case "many-scripts":
-			o.CustomerName = "Nguyễn Thị Ánh Tuyết"
-			o.BillingAddress.FullName = "Nguyễn Thị Ánh Tuyết"
-			o.BillingAddress.Company = "Łódź Žižkov Şişli Ørsted ĐẠI Ḽiḓa (Edms) Bpk"
-			o.BillingAddress.Street = "Οδός Ερμού 15, ул. Тверская 7"
-			o.BillingAddress.City = "東京 القاهرة मुंबई"
-		case "one-line":
-			o.BillingAddress.Company, o.BillingAddress.VATNumber = "", ""
-		}
+		samples[i].Order = change(samples[i].Name, samples[i].Order)
 	}
 	return samples
+}
+
+// change gives an order what its sample is about.
+func change(name string, o order.Order) order.Order {
+	a := &o.BillingAddress
+	switch name {
+	case "paid", "forty-lines", "two-hundred-lines", "large-amounts", "campaign", "free":
+		apply(&o, paid(o))
+	case "refunded", "long-names", "many-scripts":
+		apply(&o, paid(o), order.Update{Status: order.Refunded, Reason: "The coffee set arrived broken"})
+	case "cancelled":
+		apply(&o, order.Update{Status: order.Cancelled, Reason: "Ordered twice"})
+	case "dollars":
+		inDollars(&o)
+		apply(&o, paid(o))
+	}
+	switch name {
+	case "one-line":
+		a.Company, a.VATNumber = "", ""
+	case "no-name":
+		o.CustomerName, a.FullName, a.Company, a.VATNumber = "", "", "", ""
+	case "foreign-name":
+		o.CustomerName, a.FullName, a.Company, a.VATNumber = "山田 太郎", "山田 太郎", "", ""
+	case "long-names":
+		o.CustomerName = ""
+		a.FullName = "Maximiliane Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh of the Upper Valley"
+		a.Company = "International Association of Manufacturers, Importers and Distributors of Extraordinarily Long Product Names (Pty) Ltd"
+		a.Street = strings.Repeat("Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch Avenue ", 3)
+	case "many-scripts":
+		o.CustomerName, a.FullName = "Nguyễn Thị Ánh Tuyết", "Nguyễn Thị Ánh Tuyết"
+		a.Company = "Łódź Žižkov Şişli Ørsted ĐẠI Ḽiḓa (Edms) Bpk"
+		a.Street = "Οδός Ερμού 15, ул. Тверская 7"
+		a.City = "東京 القاهرة मुंबई"
+	}
+	return o
+}
+
+// An Issue is a document that an order's history calls for, and the order as
+// the document shows it.
+type Issue struct {
+	Order    order.Order
+	Document order.Document
+}
+
+// Issues returns the order's documents as the service would issue them, each on
+// the day of its entry.
+func (s Sample) Issues() []Issue {
+	o := s.Order
+	var issues []Issue
+	for _, due := range order.DocumentsDue(o) {
+		entry, _ := o.Entry(due.Sequence)
+		d := order.Document{Kind: due.Kind, DateIssued: entry.Date}
+		if series := due.Kind.Series(); series != "" {
+			d.Number = order.FormatDocumentNumber(series, entry.Date.Year(), 1)
+		}
+		issues = append(issues, Issue{o.At(due.Sequence), d})
+		o.Issue(d) // A credit note names the invoice.
+	}
+	return issues
 }
 
 func build(n int, campaign string, lines []line, shipping int64) order.Order {
@@ -82,7 +121,6 @@ func build(n int, campaign string, lines []line, shipping int64) order.Order {
 	must(err)
 	c := order.Creation{
 		OrderID:       fmt.Sprintf("0b8f1d2e-5c3a-4e6f-9a7b-%012d", n),
-		OrderNumber:   order.FormatNumber(2025, int64(n)),
 		TenantID:      "tenant-1",
 		CustomerEmail: "thandi@example.co.za",
 		CustomerName:  "Thandi Example",
@@ -93,7 +131,6 @@ func build(n int, campaign string, lines []line, shipping int64) order.Order {
 		},
 		CampaignCode:  campaign,
 		PaymentMethod: order.DefaultPaymentMethod,
-		DateCreated:   created,
 		CreatedBy:     "thandi@example.co.za",
 	}
 	cart := order.Cart{ID: c.CartID, TenantID: c.TenantID, Currency: "ZAR", Shipping: rand(shipping)}
@@ -112,7 +149,7 @@ func build(n int, campaign string, lines []line, shipping int64) order.Order {
 	}
 	tax, err := order.ParseRate("0.15")
 	must(err)
-	o, err := order.New(c, cart, tax)
+	o, err := order.New(c.Accepted(order.FormatNumber(2025, int64(n)), created), c, cart, tax)
 	must(err)
 	return o
 }
@@ -123,16 +160,23 @@ func rand(cents int64) order.Money {
 	return m
 }
 
-// pay moves an order on, as a client of the API would.
-func pay(o *order.Order, s order.Status) {
-	u := order.Update{Status: s}
-	if s == order.Paid {
-		paid, err := order.ParseTimestamp("2025-12-30T08:15:00Z")
+// apply moves an order on, as clients of the API would: a day for each update.
+func apply(o *order.Order, updates ...order.Update) {
+	at := o.DateCreated.Time()
+	for _, u := range updates {
+		at = at.Add(24 * time.Hour)
+		u.By = "payments@example.co.za"
+		_, err := o.Apply(u, at)
 		must(err)
-		u.PaymentDetails = &order.PaymentDetails{Method: "credit_card", TransactionID: "TXN-20251230-004711", PayfastPaymentID: "1089250", PaidAt: paid}
 	}
-	_, err := o.Apply(u, "payments@example.co.za", o.DateLastUpdated.Time())
-	must(err)
+}
+
+// paid is a payment on the day after the order.
+func paid(o order.Order) order.Update {
+	return order.Update{Status: order.Paid, PaymentDetails: &order.PaymentDetails{
+		Method: "credit_card", TransactionID: "TXN-20251230-004711", PayfastPaymentID: "1089250",
+		PaidAt: order.NewTimestamp(o.DateCreated.Time().Add(23 * time.Hour)),
+	}}
 }
 
 // inDollars turns every amount into the same number of US dollars.
