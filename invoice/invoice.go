@@ -1,14 +1,17 @@
-// Package invoice makes the invoice of an order: a PDF in S3, and the links by
-// which it is fetched.
+// Package invoice makes the documents about an order — the pro forma, the tax
+// invoice and the credit note — as PDFs in S3, and the links by which they are
+// fetched.
 //
-// The order is laid out on pages as plain data (layout.go), which gopdf then
-// draws (paint.go).
+// Render lays an order out on pages as plain data (layout.go), which gopdf then
+// draws (paint.go). A Creator adds the supplier's branding and S3.
 package invoice
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,81 +19,177 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/bbws/order-lambda/order"
+	"github.com/bbws/order-lambda/store/object"
 )
 
 // Objects is what is needed of S3.
 type Objects interface {
-	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	object.Getter
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 }
 
-// A Creator makes invoices and stores them. It may be used by several goroutines at a time.
+// A Creator makes documents and stores them. It may be used concurrently.
 type Creator struct {
-	objects  Objects
-	bucket   string
-	branding *branding
+	objects   Objects
+	bucket    string
+	suppliers *object.Cache[order.Supplier]
+	logos     *object.Cache[Logo]
 }
 
-// New returns a creator that stores invoices in ordersBucket and reads the brand from templatesBucket. The clock now
-// tells how old the brand is; it keeps five minutes.
+const maxCompanyBytes = 64 << 10
+
+// New returns a creator that stores documents in ordersBucket and reads the
+// branding from templatesBucket. The clock now tells how old the branding is;
+// it is used for five minutes.
 func New(objects Objects, ordersBucket, templatesBucket string, now func() time.Time) *Creator {
-	return &Creator{objects: objects, bucket: ordersBucket, branding: newBranding(objects, templatesBucket, now)}
+	return &Creator{
+		objects:   objects,
+		bucket:    ordersBucket,
+		suppliers: object.New(objects, templatesBucket, maxCompanyBytes, order.ParseSupplier, now),
+		logos:     object.New(objects, templatesBucket, maxLogoBytes, ParseLogo, now),
+	}
 }
 
-// Created says what came of an invoice.
+// Supplier returns who sells to a tenant's customers: what
+// branding/{tenantId}/company.json says, else branding/company.json, else
+// order.PlainSupplier. The error says that the first of them which may be there
+// cannot be read now, or that an operator must mend it; with the wrong supplier,
+// or half of it, no document is made.
+func (c *Creator) Supplier(ctx context.Context, tenantID string) (order.Supplier, error) {
+	supplier, _, err := c.company(ctx, tenantID)
+	return supplier, err
+}
+
+// company returns the supplier and the folder with its company.json, which is
+// "" where there is none.
+func (c *Creator) company(ctx context.Context, tenantID string) (_ order.Supplier, folder string, _ error) {
+	for _, folder := range [...]string{"branding/" + tenantID + "/", "branding/"} {
+		supplier, err := c.suppliers.Get(ctx, folder+"company.json")
+		switch {
+		case err == nil:
+			return supplier, folder, nil
+		case !errors.Is(err, object.ErrAbsent):
+			return order.Supplier{}, "", fmt.Errorf("supplier of tenant %s: %w", tenantID, err)
+		}
+	}
+	return order.PlainSupplier(), "", nil
+}
+
+// logo returns the logo beside the tenant's company.json. One that is broken is
+// left out, with a warning; one that cannot be read now is an error.
+func (c *Creator) logo(ctx context.Context, tenantID string) (_ Logo, warning, _ error) {
+	_, folder, err := c.company(ctx, tenantID)
+	if err != nil || folder == "" {
+		return Logo{}, nil, err
+	}
+	for _, name := range [...]string{"logo.png", "logo.jpg"} {
+		logo, err := c.logos.Get(ctx, folder+name)
+		var faulty *object.FaultyError
+		switch {
+		case err == nil:
+			return logo, nil, nil
+		case errors.As(err, &faulty):
+			return Logo{}, err, nil
+		case !errors.Is(err, object.ErrAbsent):
+			return Logo{}, nil, fmt.Errorf("logo of tenant %s: %w", tenantID, err)
+		}
+	}
+	return Logo{}, nil, nil
+}
+
+// Created says what came of a document.
 type Created struct {
 	Location string  // s3://bucket/key
 	Bytes    int     // the size of the PDF
 	Pages    int     // how many it has
 	Missing  int     // characters that the fonts do not have, shown as placeholders
-	Warnings []error // why the invoice has less branding than it could have
+	Warnings []error // why the document has less branding than it could have
 }
 
-// Create renders the invoice of an order and stores it, over one that is there. Trouble with the branding is a warning: the
-// invoice then bears a plain text brand, or the one read before. The error is an order.Permanent where the order can never have an
-// invoice; else S3 did not take it, and it can be tried again.
-func (c *Creator) Create(ctx context.Context, o order.Order) (Created, error) {
-	brand, warnings := c.branding.brand(ctx)
-	pdf, report, err := Render(o, brand)
+// Create draws a document and stores it, over one that is there: Render says
+// what of the arguments it shows. The error is an order.Permanent where there
+// can never be a document; else S3 did not give the logo or take the document,
+// and it can be tried again.
+func (c *Creator) Create(ctx context.Context, o order.Order, d order.Document, s order.Supplier) (Created, error) {
+	logo, warning, err := c.logo(ctx, o.TenantID)
 	if err != nil {
-		return Created{}, fmt.Errorf("render invoice: %w", err)
+		return Created{}, err
 	}
-	key := Key(o.TenantID, o.ID)
+	pdf, report, err := Render(o, d, s, logo)
+	if err != nil {
+		return Created{}, err
+	}
+	key := Key(o.TenantID, o.ID, d.Kind)
 	_, err = c.objects.PutObject(ctx, &s3.PutObjectInput{
 		Bucket:               &c.bucket,
 		Key:                  &key,
 		Body:                 bytes.NewReader(pdf),
 		ContentLength:        aws.Int64(int64(len(pdf))),
 		ContentType:          aws.String("application/pdf"),
-		ContentDisposition:   aws.String(`inline; filename="` + downloadName(o) + `"`),
+		ContentDisposition:   aws.String(`inline; filename="` + fileName(report.Title) + `"`),
 		ServerSideEncryption: types.ServerSideEncryptionAes256,
 	})
 	if err != nil {
-		return Created{}, fmt.Errorf("store invoice: %w", err)
+		return Created{}, fmt.Errorf("store document: %w", err)
 	}
-	return Created{
-		Location: locationScheme + c.bucket + "/" + key,
-		Bytes:    len(pdf),
-		Pages:    report.Pages,
-		Missing:  report.Missing,
-		Warnings: warnings,
-	}, nil
+	created := Created{
+		Location: locationScheme + c.bucket + "/" + key, Bytes: len(pdf), Pages: report.Pages, Missing: report.Missing,
+	}
+	if warning != nil {
+		created.Warnings = []error{warning}
+	}
+	return created, nil
 }
 
-// Key returns the name of an order's invoice in the orders bucket.
-func Key(tenantID, orderID string) string {
-	return tenantID + "/orders/order_" + orderID + ".pdf"
+// Key returns the name of an order's document in the orders bucket.
+func Key(tenantID, orderID string, k order.DocumentKind) string {
+	suffix := ""
+	if k != order.ProForma {
+		suffix = "_" + string(k)
+	}
+	return tenantID + "/orders/order_" + orderID + suffix + ".pdf"
 }
 
-// downloadName returns the name under which a browser saves the invoice: that of the order's number, without what is special in
-// a header.
-func downloadName(o order.Order) string {
-	name := []byte("invoice-")
-	for i := range len(o.Number) {
-		c := o.Number[i]
-		if 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' {
-			name = append(name, c)
+// fileName returns the name under which a browser saves a document: its title,
+// without what is special in a header.
+func fileName(title string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		case r == ' ', r == '-':
+			return '-'
 		}
+		return -1
+	}, title)
+	return name + ".pdf"
+}
+
+// A Report says what came of drawing a document.
+type Report struct {
+	Title   string // the kind and the number: "Tax Invoice INV-2026-00001"
+	Pages   int
+	Missing int // characters that the fonts do not have, shown as placeholders
+}
+
+// Render draws a document as a PDF. The order is the one of order.Order.At: as
+// it stood at the entry that calls for the document, which is the last of its
+// history. Of the document the kind, the number and the day of issue are shown;
+// a credit note also names the tax invoice among the order's documents. The
+// same arguments always make the same bytes. The error is an order.Permanent
+// where the order has more lines than an order can have.
+func Render(o order.Order, d order.Document, s order.Supplier, logo Logo) ([]byte, Report, error) {
+	if len(o.Items) > order.MaxItems {
+		return nil, Report{}, &order.Permanent{Reason: fmt.Sprintf("document of more than %d lines", order.MaxItems)}
 	}
-	return string(name) + ".pdf"
+	fs, err := loadFonts()
+	if err != nil {
+		return nil, Report{}, err
+	}
+	l := lay(fs, o, d, s, logo)
+	pdf, err := paint(fs, l.pages, info{title: l.name(), author: l.s.Name, created: d.DateIssued.Time()})
+	if err != nil {
+		return nil, Report{}, err
+	}
+	return pdf, Report{Title: l.name(), Pages: len(l.pages), Missing: l.missing}, nil
 }

@@ -20,7 +20,8 @@ const (
 	logoHeight    = 144
 )
 
-// A Logo is an image that is ready to be printed: opaque, in eight bits a channel, no larger than it is shown.
+// A Logo is an image that is ready to be printed: opaque, in eight bits a
+// channel, no larger than it is shown. The zero value is no logo.
 type Logo struct {
 	data          []byte // PNG or JPEG
 	width, height int    // pixels
@@ -29,8 +30,9 @@ type Logo struct {
 // IsZero reports whether there is no logo.
 func (l Logo) IsZero() bool { return l.data == nil }
 
-// ParseLogo reads a PNG of any kind or a JPEG, of at most 1 MiB and 4 megapixels. What is transparent becomes white, what
-// is too large for the page is made smaller.
+// ParseLogo reads a PNG of any kind or a JPEG, of at most 1 MiB and 4
+// megapixels. What is transparent becomes white, what is too large for the page
+// is made smaller.
 func ParseLogo(data []byte) (Logo, error) {
 	if len(data) > maxLogoBytes {
 		return Logo{}, fmt.Errorf("logo: more than %d bytes", maxLogoBytes)
@@ -76,8 +78,8 @@ func flatten(src image.Image) *image.RGBA {
 	return dst
 }
 
-// shrink makes an image that is larger than a printed logo smaller, keeping its proportions. A new pixel is the mean of the
-// pixels that it covers.
+// shrink makes an image that is larger than a printed logo smaller, keeping its
+// proportions. A new pixel is the mean of the pixels that it covers.
 func shrink(src *image.RGBA) *image.RGBA {
 	w, h := src.Rect.Dx(), src.Rect.Dy()
 	nw, nh := w, h

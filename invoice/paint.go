@@ -70,14 +70,14 @@ func (fs *fonts) load(f face, ttf []byte) error {
 	return fs.container.AddTTFFontData(f.family(), ttf)
 }
 
-// A document is what a PDF says about itself.
-type document struct {
+// An info is what a PDF says about itself.
+type info struct {
 	title, author string
 	created       time.Time
 }
 
 // paint draws pages. The same pages always make the same bytes.
-func paint(fs *fonts, pages []page, d document) ([]byte, error) {
+func paint(fs *fonts, pages []page, d info) ([]byte, error) {
 	p := painter{fonts: fs}
 	p.pdf.Start(gopdf.Config{PageSize: gopdf.Rect{W: pageWidth, H: pageHeight}})
 	p.pdf.SetInfo(gopdf.PdfInfo{Title: d.title, Author: d.author, CreationDate: d.created.UTC()})

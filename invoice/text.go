@@ -20,13 +20,14 @@ type cleaner struct {
 	missing int
 }
 
-// order returns what is shown of an order, cleaned. The customer's name is in the billing address.
+// order returns what is shown of an order, cleaned. The customer's name is in
+// the billing address.
 func (c *cleaner) order(o order.Order) order.Order {
 	a := &o.BillingAddress
 	if a.FullName == "" {
 		a.FullName = o.CustomerName
 	}
-	a.Country = countryName(a.Country)
+	a.Country = order.CountryName(a.Country)
 	shown := []*string{
 		&o.Number, &o.CustomerEmail, &o.PaymentMethod,
 		&a.FullName, &a.Company, &a.VATNumber, &a.Street, &a.City, &a.Province, &a.PostalCode, &a.Country,
@@ -39,6 +40,10 @@ func (c *cleaner) order(o order.Order) order.Order {
 		campaign := *o.Campaign
 		o.Campaign = &campaign
 		shown = append(shown, &campaign.Code, &campaign.Description)
+	}
+	o.History = slices.Clone(o.History)
+	for i := range o.History {
+		shown = append(shown, &o.History[i].Reason)
 	}
 	var payment order.PaymentDetails
 	if o.PaymentDetails != nil {
@@ -55,23 +60,27 @@ func (c *cleaner) order(o order.Order) order.Order {
 	return o
 }
 
-// brand returns a brand, cleaned.
-func (c *cleaner) brand(b Brand) Brand {
-	b.AddressLines = slices.Clone(b.AddressLines[:min(len(b.AddressLines), maxAddressLines)])
-	shown := []*string{&b.Name, &b.VATNumber, &b.RegistrationNumber, &b.Phone, &b.Email, &b.Footer}
-	for i := range b.AddressLines {
-		shown = append(shown, &b.AddressLines[i])
+// supplier returns a supplier, cleaned.
+func (c *cleaner) supplier(s order.Supplier) order.Supplier {
+	s.AddressLines, s.PaymentLines = slices.Clone(s.AddressLines), slices.Clone(s.PaymentLines)
+	shown := []*string{&s.Name, &s.VATNumber, &s.RegistrationNumber, &s.Phone, &s.Email, &s.Footer}
+	for i := range s.AddressLines {
+		shown = append(shown, &s.AddressLines[i])
 	}
-	for _, s := range shown {
-		*s = c.clean(*s)
+	for i := range s.PaymentLines {
+		shown = append(shown, &s.PaymentLines[i])
 	}
-	return b
+	for _, t := range shown {
+		*t = c.clean(*t)
+	}
+	return s
 }
 
-// clean returns s as it can be drawn, in one line and composed (Unicode form NFC). Characters that are not shown but change
-// how others are (controls, zero-width and bidirectional ones, variation selectors) are dropped. A character that
-// the fonts do not have becomes a placeholder and is counted; marks upon it go with it. What is longer than
-// order.MaxText is cut.
+// clean returns s as it can be drawn, in one line and composed (Unicode form
+// NFC). Characters that are not shown but change how others are (controls,
+// zero-width and bidirectional ones, variation selectors) are dropped. A
+// character that the fonts do not have becomes a placeholder and is counted;
+// marks upon it go with it. What is longer than order.MaxText is cut.
 func (c *cleaner) clean(s string) string {
 	if isPlain(s) {
 		return s
@@ -148,8 +157,9 @@ func (fs *fonts) width(s string, f face, size float64) float64 {
 	return float64(sum) * size / 1000
 }
 
-// wrap breaks a text into lines of at most width points: after spaces and hyphens, and within a word that is too long for
-// a line. More than most lines are cut, with an ellipsis.
+// wrap breaks a text into lines of at most width points: after spaces and
+// hyphens, and within a word that is too long for a line. More than most lines
+// are cut, with an ellipsis.
 func (fs *fonts) wrap(s string, f face, size, width float64, most int) []string {
 	limit := int(width * 1000 / size)
 	var lines []string
@@ -164,7 +174,8 @@ func (fs *fonts) wrap(s string, f face, size, width float64, most int) []string 
 	return lines
 }
 
-// lineEnd returns how many bytes of s go onto a line, of limit thousandths of the font size. It is never zero.
+// lineEnd returns how many bytes of s go onto a line, of limit thousandths of
+// the font size. It is never zero.
 func (fs *fonts) lineEnd(s string, f face, limit int) int {
 	sum, opportunity := 0, 0
 	for i, r := range s {

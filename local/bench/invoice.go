@@ -23,7 +23,7 @@ const (
 func (b *bench) invoices(context.Context) error {
 	b.say("invoices")
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	shipped, err := brand.Shipped()
+	shipped, logo, err := brand.Shipped()
 	if err != nil {
 		return err
 	}
@@ -32,11 +32,12 @@ func (b *bench) invoices(context.Context) error {
 		if s.Name != "three-lines" && s.Name != "two-hundred-lines" {
 			continue
 		}
-		pdf, _, err := invoice.Render(s.Order, shipped)
+		d := s.Issues()[0] // the pro forma
+		pdf, _, err := invoice.Render(d.Order, d.Document, shipped, logo)
 		if err != nil {
 			return err
 		}
-		render := func() { _, _, _ = invoice.Render(s.Order, shipped) } // as before
+		render := func() { _, _, _ = invoice.Render(d.Order, d.Document, shipped, logo) } // as before
 		var took []time.Duration
 		for range b.rounds {
 			took = append(took, processorTime(render))

@@ -4,22 +4,24 @@ package brand
 import (
 	"github.com/bbws/order-lambda/invoice"
 	"github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/order"
 )
 
-// Shipped returns it. It fails if what ships is not what an invoice can use.
-func Shipped() (invoice.Brand, error) {
+// Shipped returns the supplier and the logo. It fails if what ships is not what
+// a document can use.
+func Shipped() (order.Supplier, invoice.Logo, error) {
 	company, err := branding.Files.ReadFile("company.json")
 	if err != nil {
-		return invoice.Brand{}, err
+		return order.Supplier{}, invoice.Logo{}, err
 	}
-	brand, err := invoice.ParseBrand(company)
+	supplier, err := order.ParseSupplier(company)
 	if err != nil {
-		return invoice.Brand{}, err
+		return order.Supplier{}, invoice.Logo{}, err
 	}
-	logo, err := branding.Files.ReadFile("logo.png")
+	picture, err := branding.Files.ReadFile("logo.png")
 	if err != nil {
-		return invoice.Brand{}, err
+		return order.Supplier{}, invoice.Logo{}, err
 	}
-	brand.Logo, err = invoice.ParseLogo(logo)
-	return brand, err
+	logo, err := invoice.ParseLogo(picture)
+	return supplier, logo, err
 }

@@ -1,5 +1,6 @@
-// Preview renders sample orders as invoices and mails into one folder with an index page, so that a person who changes a
-// template or the layout sees everything at once. It needs pdftoppm.
+// Preview renders sample orders as documents and mails into one folder with an
+// index page, so that a person who changes a template or the layout sees
+// everything at once. It needs pdftoppm.
 //
 //	preview DIRECTORY
 package main
@@ -9,14 +10,12 @@ import (
 	"fmt"
 	"html/template"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"sort"
-	"strings"
 
 	"github.com/bbws/order-lambda/invoice"
 	"github.com/bbws/order-lambda/local/brand"
 	"github.com/bbws/order-lambda/local/sample"
+	"github.com/bbws/order-lambda/order"
 )
 
 func main() {
@@ -33,40 +32,39 @@ func main() {
 //go:embed index.html
 var index string
 
-// An entry is what the index page shows of one order. The names of its files begin with its name.
+// An entry is what the index page shows of one order. The names of its files
+// begin with its name.
 type entry struct {
-	Name   string
-	Report invoice.Report
-	Bytes  int
-	Pages  []string // the pictures of the invoice
-	Mails  []string // customer, internal; none for an invoice in another brand
+	Name      string
+	Documents []drawing
+	Mails     []string // customer, internal; none for an order of another supplier
 }
 
 func run(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	shipped, err := brand.Shipped()
+	shipped, logo, err := brand.Shipped()
 	if err != nil {
 		return err
 	}
 	var entries []entry
 	for _, s := range sample.Orders() {
-		e, err := render(dir, s, shipped)
-		if err != nil {
+		e := entry{Name: s.Name, Mails: []string{"customer", "internal"}}
+		if e.Documents, err = documents(dir, s, shipped, logo); err != nil {
 			return err
 		}
 		if err := mails(dir, s); err != nil {
 			return err
 		}
-		e.Mails = []string{"customer", "internal"}
 		entries = append(entries, e)
-		if s.Name == "three-lines" {
-			s.Name = "text-brand"
-			if e, err = render(dir, s, invoice.TextBrand()); err != nil {
+		if s.Name == "refunded" {
+			plain := entry{Name: "plain-supplier"} // as where there is no branding
+			s.Name = plain.Name
+			if plain.Documents, err = documents(dir, s, order.PlainSupplier(), invoice.Logo{}); err != nil {
 				return err
 			}
-			entries = append(entries, e)
+			entries = append(entries, plain)
 		}
 	}
 	page, err := template.New("index").Parse(index)
@@ -83,30 +81,4 @@ func run(dir string) error {
 	}
 	fmt.Println("open", path)
 	return file.Close()
-}
-
-// render writes the invoice of a sample as a PDF and as pictures of its pages.
-func render(dir string, s sample.Sample, b invoice.Brand) (entry, error) {
-	pdf, report, err := invoice.Render(s.Order, b)
-	if err != nil {
-		return entry{}, fmt.Errorf("%s: %w", s.Name, err)
-	}
-	path := filepath.Join(dir, s.Name)
-	if err := os.WriteFile(path+".pdf", pdf, 0o644); err != nil {
-		return entry{}, err
-	}
-	if out, err := exec.Command("pdftoppm", "-r", "96", "-png", path+".pdf", path+"-page").CombinedOutput(); err != nil {
-		return entry{}, fmt.Errorf("pdftoppm (Debian package poppler-utils): %w: %s", err, out)
-	}
-	pages, err := filepath.Glob(path + "-page*.png")
-	if err != nil {
-		return entry{}, err
-	}
-	sort.Strings(pages)
-	for i := range pages {
-		pages[i] = filepath.Base(pages[i])
-	}
-	fmt.Printf("%-20s %d pages, %d bytes%s\n", s.Name, report.Pages, len(pdf),
-		strings.Repeat(fmt.Sprintf(", %d placeholders", report.Missing), min(1, report.Missing)))
-	return entry{Name: s.Name, Report: report, Bytes: len(pdf), Pages: pages}, nil
 }
