@@ -46,7 +46,7 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer) erro
 		Stdout:    stdout,
 		Now:       time.Now,
 	})
-	go awsenv.Connect(ctx, cfg)
+	awsenv.Connect(ctx, cfg)
 	lambda.StartWithOptions(handler, lambda.WithContext(ctx))
 	return nil
 }

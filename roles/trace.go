@@ -21,13 +21,15 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// trace makes the role's calls to AWS and to the Cart API tell the X-Ray daemon about themselves. Every call is a subsegment
-// of the segment that Lambda makes for the invocation. Without the daemon the calls are made all the same.
+// trace adds tracing to the role's calls to AWS and to the Cart API. Each call
+// becomes a subsegment of the segment that Lambda makes for the invocation. If
+// no daemon listens, the calls are made all the same.
 //
-// It speaks the protocol of the daemon itself: small and documented, and nothing more is linked.
-// Source: "X-Ray segment documents" and "Sending trace data to X-Ray" of the X-Ray developer guide.
+// The daemon's protocol is small, and X-Ray's SDK would more than double the
+// binary. Source: "X-Ray segment documents" and "Sending trace data to X-Ray"
+// of the X-Ray developer guide.
 func trace(s Settings, d Deps) Deps {
-	conn, err := net.Dial("udp", udpAddress(s.get(xrayDaemon()))) //nolint:noctx // UDP has no handshake that could wait.
+	conn, err := net.Dial("udp", udpAddress(s.get(xrayDaemon()))) //nolint:noctx // UDP does not wait for anybody
 	if err != nil {
 		return d
 	}
@@ -37,7 +39,8 @@ func trace(s Settings, d Deps) Deps {
 	return d
 }
 
-// udpAddress reads AWS_XRAY_DAEMON_ADDRESS, which is one address, or "tcp:host:port udp:host:port" in any order.
+// udpAddress reads AWS_XRAY_DAEMON_ADDRESS: one address, or "tcp:host:port
+// udp:host:port" in any order.
 func udpAddress(v string) string {
 	for part := range strings.FieldsSeq(v) {
 		if address, ok := strings.CutPrefix(part, "udp:"); ok {
@@ -73,7 +76,7 @@ type subsegment struct {
 	Cause       *cause            `json:"cause,omitempty"`
 	HTTP        httpCall          `json:"http"`
 	AWS         *awsCall          `json:"aws,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"` // by which traces are found
+	Annotations map[string]string `json:"annotations,omitempty"` // can be searched for
 }
 
 type cause struct {
@@ -106,9 +109,9 @@ type awsCall struct {
 	Bucket    string `json:"bucket_name,omitempty"`
 }
 
-// begin starts the subsegment of a call, or returns nil if the invocation's trace is not sampled. A message's calls say
-// which message it was and to which trace it belongs: their parent is the invocation, which may have several messages
-// of several traces.
+// begin starts the subsegment of a call. It returns nil if the invocation's
+// trace is not sampled. An invocation may have messages of several traces, so
+// the calls for a message are annotated with its id and its own trace.
 func (t *tracer) begin(ctx context.Context, name, namespace string) *subsegment {
 	var parent, sampled string
 	header := traceHeader(ctx)
@@ -125,7 +128,8 @@ func (t *tracer) begin(ctx context.Context, name, namespace string) *subsegment 
 		return nil
 	}
 	s := &subsegment{
-		TraceID: root, ID: newSpanID(), ParentID: parent, Type: "subsegment", Name: name, Namespace: namespace, Start: seconds(t.now()),
+		TraceID: root, ID: newSpanID(), ParentID: parent, Type: "subsegment",
+		Name: name, Namespace: namespace, Start: seconds(t.now()),
 	}
 	if m := scopeOf(ctx).message; m != nil {
 		s.Annotations = map[string]string{"messageId": m.id}
@@ -136,7 +140,7 @@ func (t *tracer) begin(ctx context.Context, name, namespace string) *subsegment 
 	return s
 }
 
-// end finishes a subsegment by the status of the answer, 0 if there was none, and sends it.
+// end sends a subsegment with the status of the answer, 0 if there was none.
 func (t *tracer) end(s *subsegment, status int, err error) {
 	s.End = seconds(t.now())
 	s.HTTP.Response.Status = status
@@ -156,7 +160,8 @@ func (t *tracer) end(s *subsegment, status int, err error) {
 	_, _ = t.out.Write(append([]byte("{\"format\": \"json\", \"version\": 1}\n"), document...))
 }
 
-// aws adds the tracer to the calls of an AWS client: one subsegment for each, with all of its tries.
+// aws adds the tracer to an AWS client. A call is one subsegment, whatever the
+// number of its tries.
 func (t *tracer) aws(stack *middleware.Stack) error {
 	return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("XRay", func(
 		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
@@ -167,7 +172,7 @@ func (t *tracer) aws(stack *middleware.Stack) error {
 		}
 		out, metadata, err := next.HandleInitialize(ctx, in)
 		if err == nil && awsmiddleware.GetRawResponse(metadata) == nil {
-			return out, metadata, nil // A link was signed: nobody was called.
+			return out, metadata, nil // a link was signed, nobody was called
 		}
 		s.AWS = &awsCall{Operation: awsmiddleware.GetOperationName(ctx), Region: awsmiddleware.GetRegion(ctx)}
 		s.AWS.RequestID, _ = awsmiddleware.GetRequestIDMetadata(metadata)
@@ -175,9 +180,11 @@ func (t *tracer) aws(stack *middleware.Stack) error {
 			s.AWS.Retries = max(0, len(tries.Results)-1)
 		}
 		if s.Name == "DynamoDB" {
-			s.AWS.Table = t.table // also where an operation names it deep inside
+			s.AWS.Table = t.table // some operations name it deep inside
 		}
-		s.AWS.Queue, s.AWS.Topic, s.AWS.Bucket = parameter(in, "QueueUrl"), parameter(in, "TopicArn"), parameter(in, "Bucket")
+		s.AWS.Queue = parameter(in, "QueueUrl")
+		s.AWS.Topic = parameter(in, "TopicArn")
+		s.AWS.Bucket = parameter(in, "Bucket")
 		status := 0
 		var failure *smithyhttp.ResponseError
 		if resp, ok := awsmiddleware.GetRawResponse(metadata).(*smithyhttp.Response); ok {
@@ -187,7 +194,7 @@ func (t *tracer) aws(stack *middleware.Stack) error {
 		}
 		t.end(s, status, err)
 		return out, metadata, err
-	}), middleware.After) // after the client has said what it is
+	}), middleware.After) // after the client has set its name and operation
 }
 
 // parameter returns a text among the parameters of an operation, or "".
@@ -204,7 +211,8 @@ func parameter(in middleware.InitializeInput, name string) string {
 	return ""
 }
 
-// A tracedTransport makes a subsegment of every try of a call, and passes the trace on.
+// A tracedTransport makes a subsegment of each try of a call, and sends the
+// trace along.
 type tracedTransport struct {
 	http.RoundTripper
 	tracer *tracer
@@ -229,6 +237,6 @@ func (t *tracedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // newSpanID returns 64 random bits in hexadecimal.
-func newSpanID() string { return fmt.Sprintf("%016x", rand.Uint64()) } //nolint:gosec // It needs to be unique, not secret.
+func newSpanID() string { return fmt.Sprintf("%016x", rand.Uint64()) } //nolint:gosec // unique, not secret
 
 func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

@@ -48,7 +48,8 @@ func Load(getenv func(string) string) aws.Config {
 	return cfg
 }
 
-// An environment is a source of the SDK's configuration, as config.EnvConfig is.
+// An environment is a source of the SDK's configuration, as config.EnvConfig
+// is.
 type environment func(string) string
 
 // GetServiceBaseEndpoint returns the endpoint of one service: that of DynamoDB
