@@ -21,6 +21,7 @@ locals {
     ADMIN_PORTAL_URL            = var.admin_portal_url
     CUSTOMER_PORTAL_URL         = var.customer_portal_url
     CORS_ALLOWED_ORIGIN         = var.cors_allowed_origin
+    PAYMENT_GROUP               = aws_cognito_user_group.payments.name
   }
 
   # The queue that a role sends to or is fed from.
@@ -100,6 +101,40 @@ resource "aws_lambda_event_source_mapping" "queue" {
 
   scaling_config {
     maximum_concurrency = each.value.maxConcurrency
+  }
+}
+
+# The record creator's second source: the table's stream, of which it publishes
+# the new history entries.
+resource "aws_lambda_event_source_mapping" "stream" {
+  event_source_arn                   = aws_dynamodb_table.orders.stream_arn
+  function_name                      = aws_lambda_alias.live[local.recorder].arn
+  batch_size                         = local.stream.batchSize
+  maximum_batching_window_in_seconds = local.stream.batchWindow
+  function_response_types            = ["ReportBatchItemFailures"]
+
+  # A mapping that is made anew begins with what the stream still holds: events
+  # come twice rather than not at all.
+  starting_position = "TRIM_HORIZON"
+
+  filter_criteria {
+    filter {
+      pattern = jsonencode(local.stream.filter)
+    }
+  }
+
+  # While SNS is away a batch comes again without an end; one that kills the
+  # function is halved until the record stands alone. The stream keeps records
+  # for 24 hours: one hour before, Lambda gives up on them and says so to the
+  # queue, or they would vanish without a word.
+  bisect_batch_on_function_error = true
+  maximum_retry_attempts         = -1
+  maximum_record_age_in_seconds  = 23 * 3600
+
+  destination_config {
+    on_failure {
+      destination_arn = aws_sqs_queue.events_dead.arn
+    }
   }
 }
 

@@ -1,28 +1,44 @@
-# What each role may do, and no more. The lists follow the code: an action comes in with the call that needs it.
+# What each role may do, and no more. The lists follow the code: an action comes
+# in with the call that needs it. No role may delete an item.
+#
+# Rights are for actions, not for attributes or items: an order is one item that
+# five roles write, so a list of attributes would hold nearly all of them, would
+# repeat the store's expressions, and fail on AWS only. What a role may change of
+# an order is held by the store's conditions and their tests.
 
 locals {
   table     = aws_dynamodb_table.orders.arn
   orders    = aws_s3_bucket.all["orders"].arn
   templates = aws_s3_bucket.all["templates"].arn
 
-  # The invoice's link carries the rights of the function that signs it.
-  sign_invoice_links = { Sid = "SignInvoiceLinks", Effect = "Allow", Action = "s3:GetObject", Resource = "${local.orders}/*/orders/order_*.pdf" }
-
-  # Without it S3 answers 403 for an object that is not there, and a missing template looks like a forbidden one.
-  tell_missing = { Sid = "TellMissingFromForbidden", Effect = "Allow", Action = "s3:ListBucket", Resource = local.templates }
-
-  # The attributes that a role may name, so that one that goes wrong can spoil what it owns and nothing else. (IAM cannot tell
-  # items apart by the sort part of their key.) A Go test holds the file to the requests that the store makes.
-  attributes = {
-    for role, names in jsondecode(file("${path.module}/../attributes.json")) : role => { "ForAllValues:StringEquals" = { "dynamodb:Attributes" = names } }
+  # What each role calls of the table and of its indexes.
+  table_actions = {
+    create_order                = ["GetItem", "PutItem", "UpdateItem"] # the key, the counter, the accepted order
+    get_order                   = ["GetItem"]
+    list_orders                 = ["GetItem", "Query"] # an order number, a page
+    update_order                = ["GetItem", "UpdateItem"]
+    order_creator_record        = ["GetItem", "PutItem", "UpdateItem"]
+    order_pdf_creator           = ["ConditionCheckItem", "GetItem", "PutItem", "UpdateItem"] # a document's number is a transaction
+    order_internal_notifier     = ["GetItem", "UpdateItem"]
+    customer_order_confirmation = ["GetItem", "UpdateItem"]
+  }
+  index_queries = {
+    get_order    = "OrderByIdIndex"
+    list_orders  = "OrdersByDateIndex"
+    update_order = "OrderByIdIndex"
   }
 
-  # Both mail roles read the order and a template, keep the ledger of sent mail, and send as one address.
+  # A document's link carries the rights of the function that signs it.
+  sign_links = { Sid = "SignLinks", Effect = "Allow", Action = "s3:GetObject", Resource = "${local.orders}/*/orders/order_*.pdf" }
+
+  # Without it S3 answers 403 for an object that is not there, and a missing
+  # template looks like a forbidden one.
+  tell_missing = { Sid = "TellMissingFromForbidden", Effect = "Allow", Action = "s3:ListBucket", Resource = local.templates }
+
+  # Mails are made of a template and of who sells, and sent as one address.
   mail_access = {
     for role, directory in { order_internal_notifier = "internal", customer_order_confirmation = "customer" } : role => [
-      { Sid = "ReadOrder", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
-      { Sid = "KeepLedger", Effect = "Allow", Action = "dynamodb:UpdateItem", Resource = local.table, Condition = local.attributes[role] },
-      { Sid = "ReadTemplate", Effect = "Allow", Action = "s3:GetObject", Resource = "${local.templates}/${directory}/*" },
+      { Sid = "ReadTemplates", Effect = "Allow", Action = "s3:GetObject", Resource = ["${local.templates}/${directory}/*", "${local.templates}/branding/*"] },
       local.tell_missing,
       {
         Sid       = "Send"
@@ -36,62 +52,47 @@ locals {
 
   access = merge(local.mail_access, {
     create_order = [
-      # The counter, the idempotency item, and whether a repeated order is recorded already.
-      { Sid = "Read", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
-      # Counter, receipt and idempotency item, none of which has what makes an order.
-      { Sid = "Accept", Effect = "Allow", Action = ["dynamodb:PutItem", "dynamodb:UpdateItem"], Resource = local.table, Condition = local.attributes["create_order"] },
-      # The receipt of an order that the queue did not take.
-      { Sid = "Withdraw", Effect = "Allow", Action = "dynamodb:DeleteItem", Resource = local.table },
       { Sid = "Queue", Effect = "Allow", Action = "sqs:SendMessage", Resource = aws_sqs_queue.work[local.recorder].arn },
     ]
-
-    get_order = [
-      { Sid = "ReadOrderOrReceipt", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
-      { Sid = "ReadAnyTenants", Effect = "Allow", Action = "dynamodb:Query", Resource = "${local.table}/index/OrderByIdIndex" },
-      local.sign_invoice_links,
-    ]
-
-    list_orders = [
-      {
-        Sid      = "ListWithoutPersonalData" # only what a list shows: no address, no items
-        Effect   = "Allow"
-        Action   = "dynamodb:Query"
-        Resource = [local.table, "${local.table}/index/OrdersByDateIndex"]
-        Condition = merge(local.attributes["list_orders"], {
-          StringEqualsIfExists = { "dynamodb:Select" = "SPECIFIC_ATTRIBUTES" } # or all would be asked for by naming none
-        })
-      },
-    ]
-
-    update_order = [
-      { Sid = "ReadOrderOrReceipt", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
-      { Sid = "ChangeStatusAndPayment", Effect = "Allow", Action = "dynamodb:UpdateItem", Resource = local.table, Condition = local.attributes["update_order"] },
-      local.sign_invoice_links,
-    ]
+    get_order    = [local.sign_links]
+    list_orders  = []
+    update_order = [local.sign_links]
 
     order_creator_record = [
-      { Sid = "ReadOrderReceiptAndCounter", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
-      { Sid = "Record", Effect = "Allow", Action = "dynamodb:PutItem", Resource = local.table }, # the whole order, on condition of its absence
-      # The receipt's state, and the number of a message that came without one.
-      { Sid = "NumberAndReceipt", Effect = "Allow", Action = "dynamodb:UpdateItem", Resource = local.table, Condition = local.attributes[local.recorder] },
       { Sid = "Publish", Effect = "Allow", Action = "sns:Publish", Resource = aws_sns_topic.events.arn },
+      { Sid = "GiveUpOnEvents", Effect = "Allow", Action = "sqs:SendMessage", Resource = aws_sqs_queue.events_dead.arn },
+      # What Lambda does in the function's name to read the stream.
+      {
+        Sid      = "ReadStream"
+        Effect   = "Allow"
+        Action   = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"]
+        Resource = aws_dynamodb_table.orders.stream_arn
+      },
+      { Sid = "FindStream", Effect = "Allow", Action = "dynamodb:ListStreams", Resource = "${local.table}/stream/*" },
     ]
 
     order_pdf_creator = [
-      { Sid = "ReadOrder", Effect = "Allow", Action = "dynamodb:GetItem", Resource = local.table },
-      { Sid = "LinkInvoice", Effect = "Allow", Action = "dynamodb:UpdateItem", Resource = local.table, Condition = local.attributes["order_pdf_creator"] },
-      { Sid = "StoreInvoice", Effect = "Allow", Action = "s3:PutObject", Resource = "${local.orders}/*/orders/order_*.pdf" },
+      { Sid = "StoreDocument", Effect = "Allow", Action = "s3:PutObject", Resource = "${local.orders}/*/orders/order_*.pdf" },
       { Sid = "ReadBranding", Effect = "Allow", Action = "s3:GetObject", Resource = "${local.templates}/branding/*" },
       local.tell_missing,
     ]
   })
 
-  # What Lambda does in the function's name to feed it, and the function's own backoff.
+  use_table = {
+    for role, actions in local.table_actions : role => concat(
+      [{ Sid = "UseTable", Effect = "Allow", Action = [for action in actions : "dynamodb:${action}"], Resource = local.table }],
+      [for index in compact([lookup(local.index_queries, role, null)]) : { Sid = "QueryIndex", Effect = "Allow", Action = "dynamodb:Query", Resource = "${local.table}/index/${index}" }],
+    )
+  }
+
+  # What Lambda does in the function's name to feed it, the function's own
+  # backoff, and the copy of a message that waits for a neighbour. The queue is
+  # the consumer's own and no other.
   consume = {
     for name, queue in aws_sqs_queue.work : name => [{
       Sid      = "Consume"
       Effect   = "Allow"
-      Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"]
+      Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility", "sqs:SendMessage"]
       Resource = queue.arn
     }]
   }
@@ -116,7 +117,7 @@ locals {
   policies = {
     for name in keys(local.roles) : name => jsonencode({
       Version   = "2012-10-17"
-      Statement = concat(local.access[name], lookup(local.consume, name, []), local.write_logs[name], local.trace)
+      Statement = concat(local.use_table[name], local.access[name], lookup(local.consume, name, []), local.write_logs[name], local.trace)
     })
   }
 }

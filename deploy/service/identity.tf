@@ -53,6 +53,12 @@ resource "aws_cognito_user_group" "admin" {
   user_pool_id = aws_cognito_user_pool.customers.id
 }
 
+resource "aws_cognito_user_group" "payments" {
+  name         = "payments"
+  description  = "May set an order paid, processing, completed and refunded, and its payment"
+  user_pool_id = aws_cognito_user_pool.customers.id
+}
+
 resource "aws_cognito_user_pool_client" "portal" {
   name         = "portal"
   user_pool_id = aws_cognito_user_pool.customers.id

@@ -22,9 +22,11 @@ locals {
   api_roles = { for name, role in local.roles : name => role if can(role.path) }
   consumers = { for name, role in local.roles : name => role if can(role.queue) }
 
-  # The record creator's queue is the one that create_order fills; the topic feeds the others.
+  # The record creator's queue is the one that create_order fills; the topic
+  # feeds those whose row names events.
   recorder    = "order_creator_record"
-  subscribers = { for name, role in local.consumers : name => role if name != local.recorder }
+  stream      = local.roles[local.recorder].stream
+  subscribers = { for name, role in local.consumers : name => role if can(role.events) }
 
   names    = { for what, name in var.names : what => replace(name, "{env}", var.environment) }
   cart_url = replace(var.cart_url, "{env}", var.environment)

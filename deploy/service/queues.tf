@@ -1,4 +1,11 @@
-# One queue and one dead-letter queue for each consumer, and the topic that feeds three of them.
+# One queue and one dead-letter queue for each consumer, and the topic that
+# feeds three of them.
+
+locals {
+  # The longest that SQS offers. An outage of days costs time, never an order.
+  # A dead letter's age counts from its first sending.
+  queue_retention = 14 * 24 * 3600
+}
 
 resource "aws_sqs_queue" "work" {
   for_each = local.consumers
@@ -7,7 +14,7 @@ resource "aws_sqs_queue" "work" {
   # Six times the function's timeout, so that a batch that is throttled and retried is not delivered twice meanwhile,
   # and the window in which Lambda still gathers it.
   visibility_timeout_seconds = 6 * each.value.timeout + each.value.batchWindow
-  message_retention_seconds  = 4 * 24 * 3600
+  message_retention_seconds  = local.queue_retention
   sqs_managed_sse_enabled    = true
 
   redrive_policy = jsonencode({
@@ -21,7 +28,7 @@ resource "aws_sqs_queue" "dead" {
   for_each = local.consumers
 
   name                      = "${each.value.queue}-dlq-${var.environment}"
-  message_retention_seconds = 14 * 24 * 3600 # the longest that SQS offers: the age counts from the first queue
+  message_retention_seconds = local.queue_retention
   sqs_managed_sse_enabled   = true
 }
 
@@ -35,10 +42,19 @@ resource "aws_sqs_queue_redrive_allow_policy" "dead" {
   })
 }
 
+# What could not be published: from the record creator itself the order and the
+# history entry, from Lambda the place in the stream of records that grew too old.
+resource "aws_sqs_queue" "events_dead" {
+  name                      = "${local.stream.deadLetters}-${var.environment}"
+  message_retention_seconds = local.queue_retention
+  sqs_managed_sse_enabled   = true
+}
+
 locals {
   queues = merge(
     { for name, queue in aws_sqs_queue.work : name => { role = name, queue = queue } },
     { for name, queue in aws_sqs_queue.dead : "${name}-dlq" => { role = name, queue = queue } },
+    { events-dlq = { role = "events", queue = aws_sqs_queue.events_dead } },
   )
 }
 
@@ -86,7 +102,8 @@ resource "aws_sns_topic_policy" "events" {
   })
 }
 
-# No filter: each of the three wants every order.
+# Each queue gets what its consumer serves. A change of a filter takes up to 15
+# minutes to take effect.
 resource "aws_sns_topic_subscription" "events" {
   for_each = local.subscribers
 
@@ -94,6 +111,8 @@ resource "aws_sns_topic_subscription" "events" {
   protocol             = "sqs"
   endpoint             = aws_sqs_queue.work[each.key].arn
   raw_message_delivery = true
+  filter_policy_scope  = "MessageBody"
+  filter_policy        = jsonencode({ eventType = each.value.events })
   redrive_policy       = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead[each.key].arn })
 
   depends_on = [aws_sqs_queue_policy.all] # a subscription that cannot deliver yet loses its first events

@@ -1,5 +1,6 @@
-# What AWS would answer, as far as the plan depends on it. Values that are the same for every queue or function would
-# hide a mix-up, so those that matter are given one by one in service.tftest.hcl.
+# What AWS would answer, as far as the plan depends on it. Values that are the
+# same for every queue or function would hide a mix-up, so those that matter are
+# given one by one below.
 
 mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
@@ -32,7 +33,10 @@ mock_resource "aws_cognito_user_pool" {
   }
 }
 mock_resource "aws_dynamodb_table" {
-  defaults = { arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders" }
+  defaults = {
+    arn        = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
+    stream_arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
+  }
 }
 mock_resource "aws_ecr_repository" {
   defaults = { repository_url = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/orders" }
@@ -67,9 +71,6 @@ mock_resource "aws_sesv2_configuration_set" {
 mock_resource "aws_sns_topic" {
   defaults = { arn = "arn:aws:sns:eu-west-1:123456789012:events" }
 }
-mock_resource "aws_sns_topic_subscription" {
-  defaults = { filter_policy = "" }
-}
 mock_resource "aws_sqs_queue" {
   defaults = {
     arn = "arn:aws:sqs:eu-west-1:123456789012:mock"
@@ -78,4 +79,81 @@ mock_resource "aws_sqs_queue" {
 }
 mock_resource "aws_wafv2_web_acl" {
   defaults = { arn = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/mock/00000000-0000-4000-8000-000000000000" }
+}
+
+override_resource {
+  target = aws_sqs_queue.work["order_creator_record"]
+  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:work-order_creator_record", url = "https://sqs/work-order_creator_record" }
+}
+override_resource {
+  target = aws_sqs_queue.dead["order_creator_record"]
+  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:dead-order_creator_record", url = "https://sqs/dead-order_creator_record" }
+}
+override_resource {
+  target = aws_sqs_queue.work["order_pdf_creator"]
+  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:work-order_pdf_creator", url = "https://sqs/work-order_pdf_creator" }
+}
+override_resource {
+  target = aws_sqs_queue.dead["order_pdf_creator"]
+  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:dead-order_pdf_creator", url = "https://sqs/dead-order_pdf_creator" }
+}
+override_resource {
+  target = aws_sqs_queue.work["order_internal_notifier"]
+  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:work-order_internal_notifier", url = "https://sqs/work-order_internal_notifier" }
+}
+override_resource {
+  target = aws_sqs_queue.dead["order_internal_notifier"]
+  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:dead-order_internal_notifier", url = "https://sqs/dead-order_internal_notifier" }
+}
+override_resource {
+  target = aws_sqs_queue.work["customer_order_confirmation"]
+  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:work-customer_order_confirmation", url = "https://sqs/work-customer_order_confirmation" }
+}
+override_resource {
+  target = aws_sqs_queue.dead["customer_order_confirmation"]
+  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:dead-customer_order_confirmation", url = "https://sqs/dead-customer_order_confirmation" }
+}
+override_resource {
+  target = aws_lambda_alias.live["create_order"]
+  values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:create_order:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/create_order:live" }
+}
+override_resource {
+  target = aws_lambda_alias.live["get_order"]
+  values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:get_order:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/get_order:live" }
+}
+override_resource {
+  target = aws_lambda_alias.live["list_orders"]
+  values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:list_orders:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/list_orders:live" }
+}
+override_resource {
+  target = aws_lambda_alias.live["update_order"]
+  values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:update_order:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/update_order:live" }
+}
+override_resource {
+  target = aws_lambda_alias.live["order_creator_record"]
+  values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:order_creator_record:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/order_creator_record:live" }
+}
+override_resource {
+  target = aws_lambda_alias.live["order_pdf_creator"]
+  values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:order_pdf_creator:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/order_pdf_creator:live" }
+}
+override_resource {
+  target = aws_lambda_alias.live["order_internal_notifier"]
+  values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:order_internal_notifier:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/order_internal_notifier:live" }
+}
+override_resource {
+  target = aws_lambda_alias.live["customer_order_confirmation"]
+  values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:customer_order_confirmation:live", invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/customer_order_confirmation:live" }
+}
+override_resource {
+  target = aws_s3_bucket.all["orders"]
+  values = { id = "orders", arn = "arn:aws:s3:::orders" }
+}
+override_resource {
+  target = aws_s3_bucket.all["templates"]
+  values = { id = "templates", arn = "arn:aws:s3:::templates" }
+}
+override_resource {
+  target = aws_sqs_queue.events_dead
+  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:dead-events", url = "https://sqs/dead-events" }
 }
