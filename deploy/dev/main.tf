@@ -3,7 +3,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "~> 6.0"
+      version = "6.25.0"
     }
   }
   # The bucket is given at init: -backend-config=bucket=…
@@ -26,11 +26,17 @@ variable "image_digest" {
   type        = string
 }
 
+variable "image_tag" {
+  description = "The tag it was pushed under: its commit."
+  type        = string
+}
+
 module "service" {
   source = "../service"
 
   environment   = "dev"
   image_digest  = var.image_digest
+  image_tag     = var.image_tag
   mail_from     = "test@kimmyai.io"
   mail_internal = ["orders@kimmyai.io"]
   enable_xray   = true

@@ -4,6 +4,7 @@ mock_provider "aws" {
 }
 
 variables {
+  image_tag    = "0000000000000000000000000000000000000000"
   image_digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 }
 
@@ -13,6 +14,10 @@ run "dev" {
   assert {
     condition     = length(module.service.functions) == 8 && alltrue([for settings in values(module.service.settings) : settings.ENVIRONMENT == "dev" && settings.DYNAMODB_TABLE_NAME == "bbws-customer-portal-orders-dev"])
     error_message = "All eight functions belong to dev."
+  }
+  assert {
+    condition     = module.service.payment_group == "payments"
+    error_message = "Whoever is of the tenant may set an order paid."
   }
   assert {
     condition     = module.service.settings.customer_order_confirmation.SES_FROM_ADDRESS == "test@kimmyai.io" && module.service.settings.order_creator_record.CART_LAMBDA_API_URL == "https://api-dev.bbws.io/v1.0/cart"

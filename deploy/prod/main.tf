@@ -3,7 +3,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "~> 6.0"
+      version = "6.25.0"
     }
   }
   # The bucket is given at init: -backend-config=bucket=…
@@ -26,11 +26,22 @@ variable "image_digest" {
   type        = string
 }
 
+variable "image_tag" {
+  description = "The tag it was pushed under: its commit."
+  type        = string
+}
+
+variable "backup_copy_vault_arn" {
+  description = "The vault of the backup account that daily backups are copied to."
+  type        = string
+}
+
 module "service" {
   source = "../service"
 
   environment   = "prod"
   image_digest  = var.image_digest
+  image_tag     = var.image_tag
   mail_from     = "noreply@kimmyai.io"
   mail_internal = ["orders@kimmyai.io"]
 
@@ -40,7 +51,10 @@ module "service" {
   api_rate  = 2000
   api_burst = 1000
 
-  alert_emails = ["orders@kimmyai.io"]
+  alerts = { page = ["orders@kimmyai.io"], ticket = ["orders@kimmyai.io"] }
+
+  # The vault in the backup account; deploy/README.md says how it is made.
+  backup_copy_vault_arn = var.backup_copy_vault_arn
 }
 
 output "service" {

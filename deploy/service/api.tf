@@ -47,6 +47,8 @@ resource "aws_api_gateway_stage" "live" {
       route              = "$context.resourcePath"
       status             = "$context.status"
       error              = "$context.error.message"
+      errorType          = "$context.error.responseType"
+      firewall           = "$context.wafResponseCode"
       responseLength     = "$context.responseLength"
       latency            = "$context.responseLatency"
       integrationLatency = "$context.integrationLatency"
@@ -60,6 +62,21 @@ resource "aws_api_gateway_stage" "live" {
 resource "aws_cloudwatch_log_group" "api" {
   name              = "/aws/apigateway/${local.names.prefix}"
   retention_in_days = var.log_retention_days
+}
+
+# What the authorizer and the functions refuse, which the metric 4XXError mixes
+# with every not found.
+resource "aws_cloudwatch_log_metric_filter" "refused" {
+  name           = "${local.names.prefix}-refused"
+  log_group_name = aws_cloudwatch_log_group.api.name
+  pattern        = "{ $.status = \"401\" || $.status = \"403\" }"
+
+  metric_transformation {
+    namespace     = "OrderService/${var.environment}" # a filter gives no fixed dimensions
+    name          = "Refused"
+    value         = "1"
+    default_value = "0"
+  }
 }
 
 resource "aws_api_gateway_method_settings" "all" {
@@ -76,7 +93,12 @@ resource "aws_api_gateway_method_settings" "all" {
   }
 }
 
-# --- the firewall: a body's size and an address's rate, which a REST API cannot limit by itself ---------------------
+# --- the firewall: what a REST API cannot limit by itself ---------------------
+#
+# A body's size, and the rate of an address and of a token. The rate of a token
+# counts too what comes from many addresses; the rate of an address counts what
+# comes without a token or with many. A tenant needs no limit of its own behind
+# the API: fair queues (MessageGroupId) let the others' messages pass.
 
 locals {
   max_body = 64 * 1024
@@ -84,7 +106,7 @@ locals {
 
 resource "aws_wafv2_web_acl" "api" {
   name        = local.names.prefix
-  description = "Size of bodies and rate of addresses of the order API"
+  description = "Size of bodies and rate of addresses and tokens of the order API"
   scope       = "REGIONAL"
 
   default_action {
@@ -95,7 +117,7 @@ resource "aws_wafv2_web_acl" "api" {
   dynamic "custom_response_body" {
     for_each = {
       too_large = { code = "invalid_request", error = "Bad Request", message = "The body is larger than 64 KiB." }
-      too_many  = { code = "gateway_refused", error = "Too Many Requests", message = "Too many requests from this address; try again later." }
+      too_many  = { code = "gateway_refused", error = "Too Many Requests", message = "Too many requests; try again later." }
     }
     content {
       key          = custom_response_body.key
@@ -136,6 +158,20 @@ resource "aws_wafv2_web_acl" "api" {
         RateBasedStatement = { Limit = var.api_rate_per_address, EvaluationWindowSec = 300, AggregateKeyType = "IP" }
       }
       VisibilityConfig = { SampledRequestsEnabled = false, CloudWatchMetricsEnabled = true, MetricName = "AddressRate" }
+    },
+    {
+      Name     = "TokenRate"
+      Priority = 2
+      Action   = { Block = { CustomResponse = { ResponseCode = 429, CustomResponseBodyKey = "too_many", ResponseHeaders = local.block_headers } } }
+      Statement = {
+        RateBasedStatement = {
+          Limit               = var.api_rate_per_token
+          EvaluationWindowSec = 300
+          AggregateKeyType    = "CUSTOM_KEYS"
+          CustomKeys          = [{ Header = { Name = "authorization", TextTransformations = [{ Priority = 0, Type = "NONE" }] } }]
+        }
+      }
+      VisibilityConfig = { SampledRequestsEnabled = false, CloudWatchMetricsEnabled = true, MetricName = "TokenRate" }
     },
   ])
 

@@ -52,14 +52,14 @@ resource "aws_lambda_function" "role" {
   for_each = local.roles
 
   function_name = local.function_names[each.key]
-  description   = "Order service, ROLE=${each.key}"
+  description   = "${var.image_tag} ${var.image_digest}" # kept with each version: what an alias runs can be told from it
   role          = aws_iam_role.function[each.key].arn
   package_type  = "Image"
   image_uri     = "${aws_ecr_repository.service.repository_url}@${var.image_digest}"
   architectures = ["arm64"]
   memory_size   = each.value.memory
   timeout       = each.value.timeout
-  publish       = true # image and settings together are a version, and the alias below points to one
+  publish       = true # image and settings together are a version
 
   environment {
     variables = local.environments[each.key]
@@ -80,14 +80,21 @@ resource "aws_lambda_function" "role" {
   depends_on = [aws_iam_role_policy.function, aws_ecr_repository_policy.service]
 }
 
-# What the API and the queues call. Moving it back to an earlier version is the fastest way back.
+# What the API, the queues and the stream call. Terraform makes it once;
+# afterwards deploy/rollout.sh moves it, a tenth first, with the alarms as brake.
+# So an apply moves no traffic, and a plan shows nothing while a rollout is under
+# way.
 resource "aws_lambda_alias" "live" {
   for_each = local.roles
 
   name             = "live"
-  description      = "The version in use"
+  description      = "before: ${aws_lambda_function.role[each.key].version}" # where rollout.sh back goes
   function_name    = aws_lambda_function.role[each.key].function_name
   function_version = aws_lambda_function.role[each.key].version
+
+  lifecycle {
+    ignore_changes = [description, function_version, routing_config]
+  }
 }
 
 resource "aws_lambda_event_source_mapping" "queue" {

@@ -1,5 +1,5 @@
-# Who calls. The tenant is an attribute that only an administrator of the pool sets, once: a person who could write it
-# could read another tenant's orders.
+# Who calls. The tenant is an attribute that only an administrator of the pool
+# sets, once: a person who could write it could read another tenant's orders.
 resource "aws_cognito_user_pool" "customers" {
   name                     = local.names.users
   username_attributes      = ["email"]
@@ -35,6 +35,11 @@ resource "aws_cognito_user_pool" "customers" {
     enabled = true
   }
 
+  # An address counts when its owner has proved it: until then the old one stays.
+  user_attribute_update_settings {
+    attributes_require_verification_before_update = ["email"]
+  }
+
   account_recovery_setting {
     recovery_mechanism {
       name     = "verified_email"
@@ -68,7 +73,7 @@ resource "aws_cognito_user_pool_client" "portal" {
   explicit_auth_flows = ["ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH", "ALLOW_ADMIN_USER_PASSWORD_AUTH"]
 
   read_attributes  = ["email", "email_verified", "name", "custom:tenantId"]
-  write_attributes = ["email", "name"] # not the tenant
+  write_attributes = ["name"] # not the tenant, and not the address that changes of an order are signed with
 
   prevent_user_existence_errors = "ENABLED"
   enable_token_revocation       = true

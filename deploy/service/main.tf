@@ -5,7 +5,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "~> 6.0"
+      version = "6.25.0" # the schemas that make deploy-test checks; newer ones know key_schema instead of hash_key
     }
   }
 }

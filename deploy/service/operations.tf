@@ -2,7 +2,8 @@
 
 locals {
   operations = {
-    alerts = { name = "${local.names.prefix}-alerts", publisher = "cloudwatch.amazonaws.com" }
+    page   = { name = "${local.names.prefix}-pages", publisher = "cloudwatch.amazonaws.com" }
+    ticket = { name = "${local.names.prefix}-tickets", publisher = "cloudwatch.amazonaws.com" }
     mail   = { name = "${local.names.mail}-events", publisher = "ses.amazonaws.com" }
   }
 }
@@ -52,7 +53,7 @@ resource "aws_kms_key" "operations" {
       {
         Sid       = "ServicesPublish"
         Effect    = "Allow"
-        Principal = { Service = sort([for topic in values(local.operations) : topic.publisher]) }
+        Principal = { Service = sort(distinct([for topic in values(local.operations) : topic.publisher])) }
         Action    = ["kms:GenerateDataKey*", "kms:Decrypt"]
         Resource  = "*" # in a key's policy: this key
         Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
@@ -62,18 +63,19 @@ resource "aws_kms_key" "operations" {
 }
 
 resource "aws_sns_topic_subscription" "alerts" {
-  for_each = var.alert_emails
+  for_each = merge([for urgency, endpoints in var.alerts : { for endpoint in endpoints : "${urgency} ${endpoint}" => { urgency = urgency, endpoint = endpoint } }]...)
 
-  topic_arn = aws_sns_topic.operations["alerts"].arn
-  protocol  = "email"
-  endpoint  = each.value
+  topic_arn = aws_sns_topic.operations[each.value.urgency].arn
+  protocol  = startswith(each.value.endpoint, "https://") ? "https" : "email"
+  endpoint  = each.value.endpoint
 }
 
-# One file a question; `fields` and so on are the language of CloudWatch Logs Insights.
+# One file a question; `fields` and so on are the language of CloudWatch Logs
+# Insights. Questions named api-… are for the API's access log.
 resource "aws_cloudwatch_query_definition" "saved" {
   for_each = fileset("${path.module}/../queries", "*.logs")
 
   name            = "${local.names.prefix}/${trimsuffix(each.value, ".logs")}"
   query_string    = file("${path.module}/../queries/${each.value}")
-  log_group_names = sort([for group in aws_cloudwatch_log_group.function : group.name])
+  log_group_names = startswith(each.value, "api-") ? [aws_cloudwatch_log_group.api.name] : sort([for group in aws_cloudwatch_log_group.function : group.name])
 }

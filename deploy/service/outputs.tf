@@ -21,7 +21,7 @@ output "user_pool_client_id" {
 output "mail_dns" {
   description = "CNAME records that prove the sender's domain to SES, name to value."
   value = { for token in flatten(aws_sesv2_email_identity.domain[*].dkim_signing_attributes[*].tokens[*]) :
-  "${token}._domainkey.${local.mail_domain}" => "${token}.dkim.amazonses.com" }
+  "${token}._domainkey.${local.mail_domain}" => "${token}.${local.dkim_zone}" }
 }
 
 output "queue_urls" {
@@ -42,4 +42,14 @@ output "settings" {
 output "protected" {
   description = "Whether the orders refuse to be deleted."
   value       = aws_dynamodb_table.orders.deletion_protection_enabled
+}
+
+output "payment_group" {
+  description = "The group of users that may set an order's payment: PAYMENT_GROUP."
+  value       = local.settings.PAYMENT_GROUP
+}
+
+output "dashboard" {
+  description = "What to open when an alarm goes off."
+  value       = "https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#dashboards/dashboard/${aws_cloudwatch_dashboard.service.dashboard_name}"
 }

@@ -1,4 +1,4 @@
-# Two buckets: invoices, and what mails and invoices are made from.
+# Two buckets: documents, and what mails and documents are made from.
 
 locals {
   buckets = { for what in ["orders", "templates"] : what => local.names[what] }
@@ -58,13 +58,15 @@ resource "aws_s3_bucket_policy" "all" {
     Version = "2012-10-17"
     Statement = concat(
       [merge(local.tls_only, { Action = "s3:*", Resource = [each.value.arn, "${each.value.arn}/*"] })],
-      # Seven years are the lifecycle's to end, and a bucket's policy does not bind the lifecycle.
+      # What the law wants kept. A pro forma is none of it: erasing a customer
+      # may take it away. Versions that were replaced are the lifecycle's to
+      # end, which a bucket's policy does not bind.
       [for what in ["orders"] : {
-        Sid       = "InvoicesAreKept"
+        Sid       = "LegalDocumentsAreKept"
         Effect    = "Deny"
         Principal = "*"
         Action    = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
-        Resource  = "${each.value.arn}/*"
+        Resource  = ["${each.value.arn}/*_tax_invoice.pdf", "${each.value.arn}/*_credit_note.pdf"]
       } if var.protected && each.key == what],
     )
   })
@@ -72,38 +74,30 @@ resource "aws_s3_bucket_policy" "all" {
   depends_on = [aws_s3_bucket_public_access_block.all]
 }
 
-# Glacier Instant Retrieval, not the cheaper classes: those must be thawed for hours, and GET /v1.0/orders/{orderId} promises a
-# link that works. The filter is there because S3 by itself moves no object under 128 KB, and invoices are smaller.
+# Documents stay in S3 Standard and live as long as their order, which links to
+# them. Another class does not pay for objects of 30 KB: deploy/README.md has the
+# arithmetic. S3 refuses a rule that has a filter by size and ends uploads.
 resource "aws_s3_bucket_lifecycle_configuration" "orders" {
   bucket = aws_s3_bucket.all["orders"].id
 
   rule {
-    id     = "invoices"
+    id     = "earlier-versions"
     status = "Enabled"
-    filter {
-      object_size_greater_than = 1
-    }
-    transition {
-      days          = local.invoice_cold_days
-      storage_class = "GLACIER_IR"
-    }
-    expiration {
-      days = local.invoice_kept_days
-    }
+    filter {}
     noncurrent_version_expiration {
-      noncurrent_days = 90 # what a newly drawn invoice of the same order replaced
+      noncurrent_days = 90 # what an erasure or a newly drawn pro forma replaced
     }
+  }
+  rule {
+    id     = "unfinished-uploads"
+    status = "Enabled"
+    filter {}
     abort_incomplete_multipart_upload {
       days_after_initiation = 7
     }
   }
 
   depends_on = [aws_s3_bucket_versioning.all]
-}
-
-locals {
-  invoice_cold_days = 2 * 365
-  invoice_kept_days = 7 * 365 + 2 # seven years, two of them leap years at most
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "templates" {
@@ -121,8 +115,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "templates" {
   depends_on = [aws_s3_bucket_versioning.all]
 }
 
-# The defaults that ship with the service, under the keys that it reads. Their text is the repository's: a template that
-# somebody changed in the bucket is put back by the next apply.
+# The defaults that ship with the service, under the keys that it reads. They are
+# put there once: what lies in the bucket afterwards is its owner's, and an apply
+# must not undo a template that was changed for a campaign.
 locals {
   shipped = merge(
     { for file in fileset("${path.module}/../../notify/templates", "{internal,customer}/*.html") : file => "notify/templates/${file}" },
@@ -142,8 +137,11 @@ resource "aws_s3_object" "shipped" {
   bucket       = aws_s3_bucket.all["templates"].id
   key          = each.key
   source       = "${path.module}/../../${each.value}"
-  source_hash  = filemd5("${path.module}/../../${each.value}")
   content_type = local.content_types[reverse(split(".", each.key))[0]]
+
+  lifecycle {
+    ignore_changes = [source, content_type]
+  }
 
   depends_on = [aws_s3_bucket_versioning.all]
 }

@@ -16,8 +16,17 @@ variable "image_digest" {
   }
 }
 
+variable "image_tag" {
+  description = "The tag that the image was pushed under: its commit, and for a rebuild of the same commit something behind it."
+  type        = string
+  validation {
+    condition     = can(regex("^[0-9a-f]{40}(-[A-Za-z0-9._-]+)?$", var.image_tag))
+    error_message = "The tag is a commit of 40 hexadecimal digits, with -something behind it for a rebuild: a version must tell what it was made from."
+  }
+}
+
 variable "protected" {
-  description = "Whether table, user pool, buckets and repository refuse to be deleted, and invoices cannot be erased by anyone."
+  description = "Whether table, user pool, buckets and repository refuse to be deleted, and tax invoices and credit notes cannot be erased by anyone."
   type        = bool
   default     = false
 }
@@ -133,6 +142,12 @@ variable "api_rate_per_address" {
   default     = 6000
 }
 
+variable "api_rate_per_token" {
+  description = "Requests with one token in five minutes above which the firewall answers 429."
+  type        = number
+  default     = 3000
+}
+
 variable "api_domain" {
   description = "The API's own host name and its certificate in this region. Without it the API answers under …/{env}/."
   type        = object({ name = string, certificate_arn = string })
@@ -156,10 +171,30 @@ variable "mail_recipients" {
   default     = []
 }
 
-variable "alert_emails" {
-  description = "Addresses that alarms are sent to. Each must confirm once."
-  type        = set(string)
-  default     = []
+variable "alerts" {
+  description = <<-TEXT
+    Whom alarms are sent to, by urgency: pages wake somebody up, tickets wait for the morning. E-mail addresses, or the https://
+    endpoint of a pager. Each must confirm once.
+  TEXT
+  type        = object({ page = optional(set(string), []), ticket = optional(set(string), []) })
+  default     = {}
+  validation {
+    condition     = !var.protected || (length(var.alerts.page) > 0 && length(var.alerts.ticket) > 0)
+    error_message = "An environment that is protected has somebody to wake up, and somebody who reads tickets."
+  }
+}
+
+variable "backup_copy_vault_arn" {
+  description = <<-TEXT
+    The vault of another account, best in another region, that daily backups of the table and the documents are copied to.
+    It must let this account copy into it, and its key must be one of that account's own.
+  TEXT
+  type        = string
+  default     = null
+  validation {
+    condition     = var.backup_copy_vault_arn == null || can(regex("^arn:aws:backup:[a-z0-9-]+:[0-9]{12}:backup-vault:", var.backup_copy_vault_arn))
+    error_message = "The vault is named by its ARN, arn:aws:backup:…:backup-vault:…"
+  }
 }
 
 variable "log_retention_days" {

@@ -7,6 +7,7 @@ mock_provider "aws" {
 
 variables {
   environment   = "dev"
+  image_tag     = "0123456789abcdef0123456789abcdef01234567"
   image_digest  = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
   mail_from     = "test@kimmyai.io"
   mail_internal = ["orders@kimmyai.io", "team@kimmyai.io"]
@@ -38,8 +39,12 @@ run "functions_are_the_table_of_the_contract" {
     error_message = "Every function runs the one image, by its digest."
   }
   assert {
-    condition     = alltrue([for role, f in aws_lambda_function.role : f.publish && aws_lambda_alias.live[role].function_version == "7"])
-    error_message = "Every alias points to the version that was published."
+    condition     = alltrue([for role, f in aws_lambda_function.role : f.publish && aws_lambda_alias.live[role].function_version == "7" && aws_lambda_alias.live[role].description == "before: 7"])
+    error_message = "A new alias does not point to the version that was published, or does not say where to go back to."
+  }
+  assert {
+    condition     = alltrue([for f in aws_lambda_function.role : f.description == "${var.image_tag} ${var.image_digest}" && length(f.description) <= 256])
+    error_message = "A version does not tell the commit and the digest that it runs."
   }
   assert {
     condition     = alltrue([for role, group in aws_cloudwatch_log_group.function : group.retention_in_days == 90 && group.name == "/aws/lambda/${aws_lambda_function.role[role].function_name}"])
@@ -267,13 +272,20 @@ run "buckets_are_closed" {
     condition     = alltrue([for what in keys(aws_s3_bucket.all) : aws_s3_bucket_versioning.all[what].versioning_configuration[0].status == "Enabled" && one(one(aws_s3_bucket_server_side_encryption_configuration.all[what].rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"])
     error_message = "A bucket is not versioned or not encrypted."
   }
+  # S3 refuses a rule that has both. The rules are a list, the size is in a filter.
   assert {
-    condition     = one(one(aws_s3_bucket_lifecycle_configuration.orders.rule).transition).days == 730 && one(one(aws_s3_bucket_lifecycle_configuration.orders.rule).transition).storage_class == "GLACIER_IR"
-    error_message = "Invoices go to Glacier after two years, where links still work."
+    condition = alltrue(flatten([for bucket in [aws_s3_bucket_lifecycle_configuration.orders, aws_s3_bucket_lifecycle_configuration.templates] : [for rule in bucket.rule :
+      length(rule.abort_incomplete_multipart_upload) == 0 || alltrue([for f in rule.filter : f.object_size_greater_than == 0 && f.object_size_less_than == 0 && length(f.tag) == 0 && length(f.and) == 0])
+    ]]))
+    error_message = "A lifecycle rule filters by size or tag and ends multipart uploads: S3 refuses it."
   }
   assert {
-    condition     = one(one(aws_s3_bucket_lifecycle_configuration.orders.rule).expiration).days >= 7 * 365
-    error_message = "Invoices are kept for seven years."
+    condition     = anytrue([for rule in aws_s3_bucket_lifecycle_configuration.orders.rule : length(rule.abort_incomplete_multipart_upload) == 1]) && anytrue([for rule in aws_s3_bucket_lifecycle_configuration.orders.rule : length(rule.noncurrent_version_expiration) == 1])
+    error_message = "Unfinished uploads or replaced versions are kept for ever."
+  }
+  assert {
+    condition     = alltrue([for rule in aws_s3_bucket_lifecycle_configuration.orders.rule : length(rule.transition) == 0 && length(rule.expiration) == 0])
+    error_message = "Documents move to a class that costs more than it saves, or end before their order does."
   }
   assert {
     condition     = length(setsubtract(["internal/order_notification.html", "customer/order_confirmation.html", "branding/company.json", "branding/logo.png"], keys(aws_s3_object.shipped))) == 0
@@ -334,6 +346,29 @@ run "rights_are_the_least" {
   }
 }
 
+run "dkim_records_are_the_regions" {
+  command = plan
+
+  assert {
+    condition     = output.mail_dns == { for token in ["one", "two", "three"] : "${token}._domainkey.kimmyai.io" => "${token}.dkim.amazonses.com" }
+    error_message = "In eu-west-1 the DKIM records point to dkim.amazonses.com."
+  }
+}
+
+run "dkim_records_are_those_of_cape_town" {
+  command = plan
+
+  override_data {
+    target = data.aws_region.this
+    values = { region = "af-south-1" }
+  }
+
+  assert {
+    condition     = output.mail_dns == { for token in ["one", "two", "three"] : "${token}._domainkey.kimmyai.io" => "${token}.dkim.af-south-1.amazonses.com" }
+    error_message = "In af-south-1 the DKIM records point to a zone of the region: others never verify, and no mail goes out."
+  }
+}
+
 run "tracing_comes_with_its_rights" {
   command = plan
   variables {
@@ -385,6 +420,17 @@ run "api_is_the_contract" {
     error_message = "A body has at most 64 KiB."
   }
   assert {
+    condition = { for rule in jsondecode(aws_wafv2_web_acl.api.rule_json) : rule.Name => try([rule.Statement.RateBasedStatement.AggregateKeyType, rule.Statement.RateBasedStatement.CustomKeys[0].Header.Name], [rule.Statement.RateBasedStatement.AggregateKeyType]) if can(rule.Statement.RateBasedStatement) } == {
+      AddressRate = ["IP"]
+      TokenRate   = ["CUSTOM_KEYS", "authorization"]
+    }
+    error_message = "The firewall limits the rate of an address and of a token."
+  }
+  assert {
+    condition     = length(distinct([for rule in jsondecode(aws_wafv2_web_acl.api.rule_json) : rule.Priority])) == length(jsondecode(aws_wafv2_web_acl.api.rule_json))
+    error_message = "Two rules of the firewall have the same priority: WAF refuses them."
+  }
+  assert {
     condition     = length(aws_api_gateway_stage.live.access_log_settings) == 1
     error_message = "The stage writes an access log."
   }
@@ -398,7 +444,15 @@ run "tenant_is_not_the_users_to_choose" {
     error_message = "The tenant is set once."
   }
   assert {
-    condition     = !contains(aws_cognito_user_pool_client.portal.write_attributes, "custom:tenantId") && contains(aws_cognito_user_pool_client.portal.read_attributes, "custom:tenantId")
+    condition     = toset(aws_cognito_user_pool_client.portal.write_attributes) == toset(["name"])
+    error_message = "A user may write their tenant, or an address that nobody has verified."
+  }
+  assert {
+    condition     = one(aws_cognito_user_pool.customers.user_attribute_update_settings).attributes_require_verification_before_update == toset(["email"])
+    error_message = "A new address counts before its owner has proved it."
+  }
+  assert {
+    condition     = contains(aws_cognito_user_pool_client.portal.read_attributes, "custom:tenantId")
     error_message = "A user may read their tenant and not write it."
   }
   assert {
@@ -411,59 +465,16 @@ run "tenant_is_not_the_users_to_choose" {
   }
 }
 
-run "alarms_cover_what_can_break" {
-  command = plan
-
-  assert {
-    condition     = toset([for a in aws_cloudwatch_metric_alarm.all : a.dimensions.QueueName if a.metric_name == "ApproximateNumberOfMessagesVisible" && a.threshold == 0]) == toset([for queue in aws_sqs_queue.dead : queue.name])
-    error_message = "A dead-letter queue has no alarm."
-  }
-  assert {
-    condition     = toset([for a in aws_cloudwatch_metric_alarm.all : a.dimensions.QueueName if a.metric_name == "ApproximateAgeOfOldestMessage"]) == toset([for queue in aws_sqs_queue.work : queue.name])
-    error_message = "A queue's age has no alarm."
-  }
-  assert {
-    condition = alltrue([for metric in ["Errors", "Throttles", "Duration"] :
-    toset([for a in aws_cloudwatch_metric_alarm.all : a.dimensions.FunctionName if a.metric_name == metric]) == toset([for f in aws_lambda_function.role : f.function_name])])
-    error_message = "A function's errors, throttles or duration have no alarm."
-  }
-  assert {
-    condition     = alltrue(flatten([for a in aws_cloudwatch_metric_alarm.all : [for f in aws_lambda_function.role : a.threshold < f.timeout * 1000 if f.function_name == a.dimensions.FunctionName] if a.metric_name == "Duration"]))
-    error_message = "An alarm near the timeout comes before it."
-  }
-  assert {
-    condition = { for a in aws_cloudwatch_metric_alarm.all : "${a.dimensions.Method} ${a.dimensions.Resource}" => a.threshold if a.metric_name == "Latency" } == {
-      "POST /v1.0/orders"                   = 300
-      "GET /v1.0/orders/{orderId}"          = 200
-      "GET /v1.0/tenants/{tenantId}/orders" = 500
-      "PUT /v1.0/orders/{orderId}"          = 500
-    }
-    error_message = "A route's latency is not held to section 13 of the contract."
-  }
-  assert {
-    condition     = anytrue([for a in aws_cloudwatch_metric_alarm.all : a.metric_name == "5XXError"]) && length([for a in aws_cloudwatch_metric_alarm.all : a if endswith(a.metric_name, "ThrottleEvents")]) == 6
-    error_message = "The API's 5xx or the table's throttles have no alarm."
-  }
-  assert {
-    condition     = alltrue([for a in aws_cloudwatch_metric_alarm.all : a.alarm_actions == toset([aws_sns_topic.operations["alerts"].arn])])
-    error_message = "An alarm tells nobody."
-  }
-  assert {
-    condition     = alltrue([for policy in aws_sns_topic_policy.operations : anytrue([for s in jsondecode(policy.policy).Statement : endswith(s.Principal.Service, ".amazonaws.com") if s.Effect == "Allow"])])
-    error_message = "The services may not publish to the topics of operations."
-  }
-  assert {
-    condition     = length(aws_cloudwatch_query_definition.saved) == 4 && length(jsondecode(aws_cloudwatch_dashboard.service.dashboard_body).widgets) > 10
-    error_message = "The dashboard and the saved queries are there."
-  }
-}
-
 run "bounces_are_seen" {
   command = plan
 
   assert {
     condition     = alltrue([for kind in ["BOUNCE", "COMPLAINT"] : contains(one(aws_sesv2_configuration_set_event_destination.messages.event_destination).matching_event_types, kind)])
     error_message = "A bounce or a complaint goes unseen."
+  }
+  assert {
+    condition     = aws_sns_topic_subscription.mail_events.endpoint == aws_sqs_queue.mail_events.arn && aws_sns_topic_subscription.mail_events.protocol == "sqs" && one([for s in jsondecode(aws_sqs_queue_policy.mail_events.policy).Statement : s.Principal.Service if s.Effect == "Allow"]) == "sns.amazonaws.com"
+    error_message = "Nobody receives bounces and complaints: SES drops mail silently from then on."
   }
   assert {
     condition     = aws_sesv2_email_identity.domain[0].email_identity == "kimmyai.io"
@@ -476,6 +487,9 @@ run "protection_keeps_what_cannot_be_made_again" {
   variables {
     environment = "prod"
     protected   = true
+    alerts      = { page = ["https://pager.example.com/orders"], ticket = ["orders@example.com"] }
+
+    backup_copy_vault_arn = "arn:aws:backup:eu-west-1:210987654321:backup-vault:orders"
   }
 
   assert {
@@ -483,8 +497,16 @@ run "protection_keeps_what_cannot_be_made_again" {
     error_message = "A protected environment's table and pool refuse to be deleted."
   }
   assert {
-    condition     = anytrue([for s in jsondecode(aws_s3_bucket_policy.all["orders"].policy).Statement : s.Effect == "Deny" && contains(s.Action, "s3:DeleteObjectVersion") if s.Sid == "InvoicesAreKept"])
-    error_message = "A protected environment's invoices can be deleted."
+    condition     = anytrue([for s in jsondecode(aws_s3_bucket_policy.all["orders"].policy).Statement : s.Effect == "Deny" && contains(s.Action, "s3:DeleteObjectVersion") && toset(s.Resource) == toset(["arn:aws:s3:::orders/*_tax_invoice.pdf", "arn:aws:s3:::orders/*_credit_note.pdf"]) if s.Sid == "LegalDocumentsAreKept"])
+    error_message = "A protected environment's legal documents can be deleted, or a pro forma cannot be erased."
+  }
+  assert {
+    condition     = { for key, s in aws_sns_topic_subscription.alerts : key => s.protocol } == { "page https://pager.example.com/orders" = "https", "ticket orders@example.com" = "email" }
+    error_message = "Pages and tickets go to different people."
+  }
+  assert {
+    condition     = one(one(aws_backup_plan.service[0].rule).copy_action).destination_vault_arn == var.backup_copy_vault_arn && toset(aws_backup_selection.service[0].resources) == toset([aws_dynamodb_table.orders.arn, "arn:aws:s3:::orders", "arn:aws:s3:::templates"])
+    error_message = "Table and buckets are not copied to another account."
   }
   assert {
     condition     = !aws_ecr_repository.service.force_delete && alltrue([for b in aws_s3_bucket.all : !b.force_destroy])
@@ -533,12 +555,16 @@ run "shared_account_is_set_up_once" {
 run "mistakes_are_refused" {
   command = plan
   variables {
-    environment   = "live"
-    image_digest  = "latest"
-    log_level     = "TRACE"
-    tax_rate      = "15%"
-    mail_from     = "Orders <test@kimmyai.io>"
-    mail_internal = []
+    environment = "live"
+    image_tag   = "latest"
+    protected   = true
+
+    backup_copy_vault_arn = "the-other-account"
+    image_digest          = "latest"
+    log_level             = "TRACE"
+    tax_rate              = "15%"
+    mail_from             = "Orders <test@kimmyai.io>"
+    mail_internal         = []
   }
-  expect_failures = [var.environment, var.image_digest, var.log_level, var.tax_rate, var.mail_from, var.mail_internal]
+  expect_failures = [var.environment, var.image_tag, var.alerts, var.backup_copy_vault_arn, var.image_digest, var.log_level, var.tax_rate, var.mail_from, var.mail_internal]
 }

@@ -68,6 +68,15 @@ mock_resource "aws_s3_bucket" {
 mock_resource "aws_sesv2_configuration_set" {
   defaults = { arn = "arn:aws:ses:eu-west-1:123456789012:configuration-set/mock" }
 }
+mock_resource "aws_s3_bucket_lifecycle_configuration" {
+  defaults = { rule = { filter = { object_size_greater_than = 0, object_size_less_than = 0, prefix = "" } } }
+}
+mock_resource "aws_sesv2_email_identity" {
+  defaults = { dkim_signing_attributes = { tokens = ["one", "two", "three"] } }
+}
+mock_resource "aws_backup_vault" {
+  defaults = { arn = "arn:aws:backup:eu-west-1:123456789012:backup-vault:mock" }
+}
 mock_resource "aws_sns_topic" {
   defaults = { arn = "arn:aws:sns:eu-west-1:123456789012:events" }
 }
@@ -156,4 +165,17 @@ override_resource {
 override_resource {
   target = aws_sqs_queue.events_dead
   values = { arn = "arn:aws:sqs:eu-west-1:123456789012:dead-events", url = "https://sqs/dead-events" }
+}
+
+override_resource {
+  target = aws_sqs_queue.mail_events
+  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:mail-events", url = "https://sqs/mail-events" }
+}
+override_resource {
+  target = aws_sns_topic.operations["page"]
+  values = { arn = "arn:aws:sns:eu-west-1:123456789012:pages" }
+}
+override_resource {
+  target = aws_sns_topic.operations["ticket"]
+  values = { arn = "arn:aws:sns:eu-west-1:123456789012:tickets" }
 }
