@@ -16,7 +16,7 @@ run "dev" {
     error_message = "All eight functions belong to dev."
   }
   assert {
-    condition     = module.service.payment_group == "payments"
+    condition     = module.service.settings.update_order.PAYMENT_GROUP == "payments"
     error_message = "Whoever is of the tenant may set an order paid."
   }
   assert {

@@ -17,7 +17,7 @@ run "prod" {
     error_message = "All eight functions belong to prod."
   }
   assert {
-    condition     = module.service.payment_group == "payments"
+    condition     = module.service.settings.update_order.PAYMENT_GROUP == "payments"
     error_message = "Whoever is of the tenant may set an order paid."
   }
   assert {

@@ -44,11 +44,6 @@ output "protected" {
   value       = aws_dynamodb_table.orders.deletion_protection_enabled
 }
 
-output "payment_group" {
-  description = "The group of users that may set an order's payment: PAYMENT_GROUP."
-  value       = local.settings.PAYMENT_GROUP
-}
-
 output "dashboard" {
   description = "What to open when an alarm goes off."
   value       = "https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#dashboards/dashboard/${aws_cloudwatch_dashboard.service.dashboard_name}"

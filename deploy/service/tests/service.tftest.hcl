@@ -460,7 +460,7 @@ run "tenant_is_not_the_users_to_choose" {
     error_message = "Nobody signs up by themselves: they would choose their tenant."
   }
   assert {
-    condition     = aws_cognito_user_group.admin.name == "admin" && local.settings.PAYMENT_GROUP == aws_cognito_user_group.payments.name && aws_cognito_user_group.payments.name == "payments"
+    condition     = aws_cognito_user_group.admin.name == "admin" && aws_lambda_function.role["update_order"].environment[0].variables.PAYMENT_GROUP == "payments" && aws_cognito_user_group.payments.name == "payments"
     error_message = "Administrators are the group admin, and payments are set by the group payments."
   }
 }
