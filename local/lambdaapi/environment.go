@@ -3,217 +3,203 @@ package lambdaapi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strconv"
-	"sync"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 const (
-	apiVersion  = "/2018-06-01"
-	maxResponse = 6 << 20 // bytes, Lambda's limit for a synchronous answer
-	initTimeout = 10 * time.Second
+	startTimeout = 10 * time.Second // of the emulator, which takes milliseconds
+	killTimeout  = 5 * time.Second
+	dialPause    = 2 * time.Millisecond
+
+	// pidMark begins the line by which a process of the function says its id.
+	pidMark = "lambdaapi: process "
 )
 
-// An environment is an execution environment: one process of the function and the Runtime API that it speaks to. It
-// handles one invocation at a time.
+// An environment is an execution environment: a process of the emulator, and
+// the function's process below it from the first invocation on.
 type environment struct {
-	function *Function
-	command  *exec.Cmd
-	server   *http.Server
-	work     chan *invocation // holds the invocation until the process asks for it
-	gone     chan struct{}    // closed when the process has ended and the function knows
-
-	// Guarded by function.mu.
-	ready     bool        // the process has asked for its first invocation
-	doomed    bool        // it was ended and gets no further invocation
-	current   *invocation // nil while idle
-	timer     *time.Timer // of current
-	initError *Error      // what the process said before it gave up
-
-	killed sync.Once
+	command *exec.Cmd
+	address string
+	errors  bytes.Buffer
+	gone    chan struct{} // closed when the emulator has ended
+	process atomic.Int64  // id of the function's process, 0 before there is one
 }
 
 // start starts an environment. The caller holds f.mu.
-func (f *Function) start() (env *environment, err error) {
-	address := f.config.APIAddress
-	if address == "" {
-		address = "127.0.0.1:0"
-	}
-	ctx, cancel := context.WithCancel(context.Background()) // it outlives the invocation that it is started for
-	defer func() {
-		if err != nil {
-			cancel()
-		}
-	}()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+func (f *Function) start() (*environment, error) {
+	front, back, err := freeAddresses()
 	if err != nil {
 		return nil, err
 	}
-	env = &environment{function: f, work: make(chan *invocation, 1), gone: make(chan struct{})}
-	api := listener.Addr().String()
-	arguments := f.config.Command
-	bridge := func(context.Context) {}
-	if f.config.RIE != "" {
-		var front string
-		if arguments, front, err = behindRIE(ctx, f.config.RIE, f.config.Command); err != nil {
-			_ = listener.Close()
-			return nil, err
-		}
-		bridge = func(ctx context.Context) { env.bridge(ctx, front) }
+	env := &environment{address: front, gone: make(chan struct{})}
+	variables := append(slices.Clone(f.config.Env),
+		"AWS_LAMBDA_FUNCTION_NAME="+f.config.Name,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+strconv.Itoa(f.config.Memory),
+		"AWS_LAMBDA_FUNCTION_TIMEOUT="+strconv.Itoa(int(f.config.Timeout.Seconds())),
+		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "TZ=:UTC")
+	if f.config.Launch != nil {
+		env.command = f.config.Launch(front, back, variables)
+	} else {
+		env.command = f.launch(front, back, variables)
 	}
-	command := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
-	command.Env = append(append([]string(nil), f.config.Env...), f.variables(api)...)
-	command.Stdout, command.Stderr = f.log, f.log
-	command.SysProcAttr = processAttributes()
-	command.WaitDelay = time.Second // if a grandchild keeps the output open
-	env.command = command
-	if err := command.Start(); err != nil {
-		_ = listener.Close()
+	env.command.Stdout = &output{function: f, environment: env}
+	env.command.Stderr = &env.errors
+	env.command.SysProcAttr = processAttributes()
+	env.command.WaitDelay = time.Second // if a grandchild keeps the output open
+	if err := env.command.Start(); err != nil {
 		return nil, err
 	}
-	env.server = &http.Server{
-		Handler:           env.handler(),
-		ReadHeaderTimeout: time.Minute,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
-	go func() { _ = env.server.Serve(listener) }()
-	go bridge(ctx)
-	late := time.AfterFunc(initTimeout, func() {
-		f.mu.Lock()
-		ready := env.ready
-		if !ready && env.initError == nil {
-			env.initError = newError("Sandbox.Timedout", fmt.Sprintf("Error: the init phase timed out after %.2f seconds", initTimeout.Seconds()))
-		}
-		f.mu.Unlock()
-		if !ready {
-			env.kill()
-		}
-	})
 	go func() {
-		reason := "exit status 0"
-		if err := command.Wait(); err != nil {
-			reason = err.Error()
-		}
-		late.Stop()
-		cancel()
-		_ = env.server.Close()
-		f.ended(env, reason)
+		_ = env.command.Wait() // it only ever ends by being killed, or says why
 		close(env.gone)
 	}()
 	return env, nil
 }
 
-// variables returns the environment variables that Lambda sets by itself.
-func (f *Function) variables(api string) []string {
-	return []string{
-		"AWS_LAMBDA_RUNTIME_API=" + api,
-		"AWS_LAMBDA_FUNCTION_NAME=" + f.config.Name,
-		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(f.config.Memory),
-		"AWS_LAMBDA_FUNCTION_TIMEOUT=" + strconv.Itoa(int(f.config.Timeout.Seconds())), // read by the RIE only
-		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
-		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + f.config.Name,
-		"AWS_LAMBDA_LOG_STREAM_NAME=" + time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + NewID(),
-		"TZ=:UTC",
+// launch returns the command of an environment without a container. The
+// emulator keeps the id of the function's process to itself, and gives it a
+// group of its own: so the process says its id before it becomes the program.
+func (f *Function) launch(front, back string, env []string) *exec.Cmd {
+	command := exec.Command(f.config.Emulator, append(Arguments(front, back), //nolint:gosec // what the caller configures
+		"/bin/sh", "-c", `echo "`+pidMark+`$$"; exec "$0"`, f.config.Program)...)
+	command.Env = env
+	return command
+}
+
+// Arguments returns the arguments with which the emulator listens at two
+// addresses; the function's command follows them.
+func Arguments(front, back string) []string {
+	return []string{"--log-level", "fatal", "--runtime-interface-emulator-address", front, "--runtime-api-address", back}
+}
+
+// invoke sends the emulator a payload, as soon as it listens. An error that is
+// no *Error means that the emulator does not answer.
+func (e *environment) invoke(ctx context.Context, payload []byte, trace string) ([]byte, error) {
+	if err := e.listening(ctx); err != nil {
+		return nil, err
 	}
-}
-
-// kill ends the process and its children.
-func (e *environment) kill() {
-	e.killed.Do(func() { _ = syscall.Kill(-e.command.Process.Pid, syscall.SIGKILL) })
-}
-
-// handler serves the Runtime API.
-func (e *environment) handler() http.Handler {
-	f := e.function
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+apiVersion+"/runtime/invocation/next", func(w http.ResponseWriter, r *http.Request) {
-		inv, err := f.next(r.Context(), e)
-		if err != nil {
-			return // the process went away
-		}
-		h := w.Header()
-		h.Set("Content-Type", "application/json")
-		h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
-		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
-		h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:000000000000:function:"+f.config.Name)
-		h.Set("Lambda-Runtime-Trace-Id", inv.trace)
-		_, _ = w.Write(inv.payload)
-	})
-	mux.HandleFunc("POST "+apiVersion+"/runtime/invocation/{id}/response", func(w http.ResponseWriter, r *http.Request) {
-		answer, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxResponse))
-		switch {
-		case err == nil:
-			e.finish(w, r.PathValue("id"), answer, nil)
-		case len(answer) >= maxResponse:
-			e.finish(w, r.PathValue("id"), nil, newError("Function.ResponseSizeTooLarge", "Response payload size exceeded maximum allowed payload size (6291556 bytes)."))
-		default:
-			http.Error(w, err.Error(), http.StatusBadRequest)
-		}
-	})
-	mux.HandleFunc("POST "+apiVersion+"/runtime/invocation/{id}/error", func(w http.ResponseWriter, r *http.Request) {
-		e.finish(w, r.PathValue("id"), nil, readError(r))
-	})
-	mux.HandleFunc("POST "+apiVersion+"/runtime/init/error", func(w http.ResponseWriter, r *http.Request) {
-		reported := readError(r)
-		f.mu.Lock()
-		e.initError = reported
-		f.mu.Unlock()
-		w.WriteHeader(http.StatusAccepted)
-	})
-	return mux
-}
-
-// finish passes on what the process answered to its current invocation.
-func (e *environment) finish(w http.ResponseWriter, id string, answer []byte, failure *Error) {
-	e.function.mu.Lock()
-	inv := e.current
-	e.function.mu.Unlock()
-	if inv == nil || inv.id != id {
-		http.Error(w, `{"errorType":"InvalidRequestID","errorMessage":"Invalid request ID"}`, http.StatusBadRequest)
-		return
-	}
-	if failure != nil {
-		inv.finish(nil, failure)
-	} else {
-		inv.finish(answer, nil)
-	}
-	w.WriteHeader(http.StatusAccepted)
-}
-
-func readError(r *http.Request) *Error {
-	payload, err := io.ReadAll(io.LimitReader(r.Body, maxResponse))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		"http://"+e.address+"/2015-03-31/functions/function/invocations", bytes.NewReader(payload))
 	if err != nil {
-		return newError("Runtime.Unknown", err.Error())
+		return nil, err
 	}
-	return parseError(payload)
+	req.Header.Set("X-Amzn-Trace-Id", trace)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	return parseAnswer(resp.StatusCode, body)
 }
 
-// lineWriter passes whole lines on, one at a time, whoever writes.
-type lineWriter struct {
-	mu   sync.Mutex
-	w    io.Writer
-	rest []byte
+func (e *environment) listening(ctx context.Context) error {
+	for late := time.After(startTimeout); ; {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", e.address)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-e.gone:
+			return fmt.Errorf("the emulator ended: %s", strings.TrimSpace(e.errors.String()))
+		case <-late:
+			return fmt.Errorf("the emulator does not listen: %w", err)
+		case <-time.After(dialPause):
+		}
+	}
 }
 
-func (l *lineWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.rest = append(l.rest, p...)
+// kill ends both processes and returns when they are gone.
+func (e *environment) kill() {
+	if process := int(e.process.Load()); process != 0 {
+		_ = syscall.Kill(-process, syscall.SIGKILL) // it may be gone
+		for end := time.Now().Add(killTimeout); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			if errors.Is(syscall.Kill(process, 0), syscall.ESRCH) {
+				break
+			}
+		}
+	} else {
+		_ = e.command.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-e.gone:
+		case <-time.After(killTimeout):
+		}
+	}
+	_ = e.command.Process.Kill()
+	<-e.gone
+}
+
+// output takes what comes from both processes: it passes the function's lines
+// on and keeps the emulator's back.
+type output struct {
+	function    *Function
+	environment *environment
+	rest        []byte
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.rest = append(o.rest, p...)
 	for {
-		end := bytes.IndexByte(l.rest, '\n')
+		end := bytes.IndexByte(o.rest, '\n')
 		if end < 0 {
 			return len(p), nil
 		}
-		if _, err := l.w.Write(l.rest[:end+1]); err != nil {
+		line := o.rest[:end+1]
+		if err := o.line(line); err != nil {
 			return 0, err
 		}
-		l.rest = l.rest[end+1:]
+		o.rest = o.rest[end+1:]
 	}
+}
+
+func (o *output) line(line []byte) error {
+	if id, ok := strings.CutPrefix(string(line), pidMark); ok {
+		process, err := strconv.ParseInt(strings.TrimSpace(id), 10, 64)
+		o.environment.process.Store(process)
+		return err
+	}
+	for _, report := range []string{"START RequestId: ", "END RequestId: ", "REPORT RequestId: "} {
+		if bytes.HasPrefix(line, []byte(report)) {
+			return nil
+		}
+	}
+	o.function.log.Lock()
+	defer o.function.log.Unlock()
+	_, err := o.function.config.Log.Write(line)
+	return err
+}
+
+// freeAddresses returns two loopback addresses where nobody listens. They are
+// below the ports that the kernel gives to connections, which come and go: one
+// of those could take the port before the emulator does.
+func freeAddresses() (one, other string, err error) {
+	const first, ports, tries = 20_000, 12_000, 100
+	var free []string
+	for range tries {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(ports))) //nolint:gosec // no secret
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		defer func() { _ = listener.Close() }() // both are held until both are found
+		if free = append(free, address); len(free) == 2 {
+			return free[0], free[1], nil
+		}
+	}
+	return "", "", errors.New("no free port")
 }

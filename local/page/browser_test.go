@@ -65,6 +65,6 @@ func chromium(t *testing.T) string {
 			return path
 		}
 	}
-	t.Fatal("no Chromium: run `make browser`, or say in CHROMIUM where it is")
+	t.Fatal("no Chromium: install one, or say in CHROMIUM where it is")
 	return ""
 }

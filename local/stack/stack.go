@@ -68,6 +68,14 @@ type Options struct {
 	// Binary is the program of the eight roles. If it is empty it is built from the repository.
 	Binary string
 
+	// Image, if set, is the container image that the roles run from in place of
+	// the binary, and Docker the command that runs it.
+	Image, Docker string
+
+	// Unread leaves the queues and the stream alone, for a caller that hands the
+	// roles their events.
+	Unread bool
+
 	// Address is where the API listens. Empty means a free port of 127.0.0.1.
 	Address string
 
@@ -108,7 +116,6 @@ type Stack struct {
 	telling   sync.Mutex // one call of options.Progress at a time
 	roles     map[string]deploy.Role
 	functions map[string]*lambdaapi.Function
-	environ   map[string][]string
 	logs      map[string]*roleLog
 	batches   batchLog
 
@@ -121,7 +128,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{options: options, roles: roles, functions: map[string]*lambdaapi.Function{}, environ: map[string][]string{}, logs: map[string]*roleLog{}}
+	s := &Stack{options: options, roles: roles, functions: map[string]*lambdaapi.Function{}, logs: map[string]*roleLog{}}
 	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, err
@@ -151,7 +158,7 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	})
 	begin.Go(func() (err error) {
-		if binary == "" {
+		if binary == "" && s.options.Image == "" {
 			s.progress("building the binary")
 			binary, err = Build(ctx)
 		}
@@ -303,6 +310,10 @@ func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.
 	}
 	s.CartURL = "http://" + carts.Addr().String()
 	s.serve(carts, cartstub.New())
+	rie, err := emulator.RuntimeInterface()
+	if err != nil {
+		return err
+	}
 
 	for name, role := range s.roles {
 		log, err := newRoleLog(s.options.LogDir, name)
@@ -321,13 +332,15 @@ func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.
 			url := "http://" + front.Addr().String()
 			env = append(env, "AWS_ENDPOINT_URL="+url, "AWS_ENDPOINT_URL_DYNAMODB="+url, "AWS_ENDPOINT_URL_SESV2="+url)
 		}
-		s.environ[name] = env
 		config := lambdaapi.Config{
-			Name: "bbws-" + strings.ReplaceAll(name, "_", "-") + "-" + Environment, Command: []string{binary}, Env: env,
-			Memory: role.Memory, Timeout: time.Duration(role.Timeout) * time.Second, Log: log, Environments: apiEnvironments, RIE: OfficialRIE(),
+			Emulator: rie, Name: "bbws-" + strings.ReplaceAll(name, "_", "-") + "-" + Environment, Program: binary, Env: env,
+			Memory: role.Memory, Timeout: time.Duration(role.Timeout) * time.Second, Log: log, Environments: apiEnvironments,
 		}
 		if role.IsConsumer() {
 			config.Environments = role.MaxConcurrency
+		}
+		if s.options.Image != "" {
+			config.Launch = s.container
 		}
 		s.functions[name] = lambdaapi.New(config)
 	}
@@ -341,23 +354,23 @@ func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.
 		pollers.Wait()
 	})
 	for name, role := range s.roles {
-		if role.IsConsumer() {
+		if role.IsConsumer() && !s.options.Unread {
 			pollers.Go(func() { poller.Run(polling, s.mapping(polling, name)) })
 		}
 	}
 	return nil
 }
 
-// OfficialRIE returns the path of the official Runtime Interface Emulator if there is one, else "".
-func OfficialRIE() string {
-	if rie := os.Getenv("RIE"); rie != "" {
-		return rie
+// container returns the command that runs a role from the image, under the
+// image's own emulator. The container has the host's network, where the other
+// services listen.
+func (s *Stack) container(front, back string, env []string) *exec.Cmd {
+	args := []string{"run", "--rm", "--init", "--network", "host", "--entrypoint", "/usr/local/bin/aws-lambda-rie"}
+	for _, setting := range env {
+		args = append(args, "--env", setting)
 	}
-	rie, err := exec.LookPath("aws-lambda-rie")
-	if err != nil {
-		return ""
-	}
-	return rie
+	args = append(append(args, s.options.Image), lambdaapi.Arguments(front, back)...)
+	return exec.Command(s.options.Docker, append(args, "/var/runtime/bootstrap")...) //nolint:gosec // what the user asks to run
 }
 
 // settings returns a role's environment: the settings that it lists and nothing else.

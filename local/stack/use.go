@@ -37,9 +37,8 @@ func (s *Stack) Invoke(ctx context.Context, role string, event []byte) ([]byte, 
 	return s.functions[role].Invoke(ctx, event, "")
 }
 
-// Environ returns the environment of a role's processes as KEY=value, without what Lambda adds: its settings, and where the
-// AWS services are. Another process with this environment is one more of the role.
-func (s *Stack) Environ(role string) []string { return slices.Clone(s.environ[role]) }
+// IsConsumer reports whether a role gets batches rather than requests.
+func (s *Stack) IsConsumer(role string) bool { return s.roles[role].IsConsumer() }
 
 // Kill ends all processes of a role at once, as a crash would. The next event starts a new one.
 func (s *Stack) Kill(role string) { s.functions[role].Kill() }
