@@ -15,10 +15,8 @@ type Message struct {
 	Subject, HTML, Text string
 }
 
-// A row is a label with an amount, between the lines of an order and its total.
-type row struct{ label, amount string }
-
-// totals returns what adds up to the total. Shipping is left out where it costs nothing.
+// totals returns labels and amounts that add up to the total. Shipping is left
+// out where it costs nothing.
 func totals(o *order.Order) []row {
 	rows := []row{{"Subtotal", o.Subtotal.Display()}}
 	if !o.Shipping.IsZero() {
@@ -61,46 +59,51 @@ func clean(s string) string {
 	return strings.Trim(s, " ")
 }
 
-// valuesOf returns what a template can show of an order. The contract names the variables of each template in section 10;
-// those of both are open to both, except the link, and there are some more.
-func valuesOf(o *order.Order, linkName, link string) values {
-	v := values{
-		link: linkName,
-		vars: map[string]string{
-			"orderNumber":   o.Number,
-			"orderDate":     o.DateCreated.Display(),
-			"orderStatus":   o.Status.Display(),
-			"customerName":  addressee(o),
-			"customerEmail": o.CustomerEmail,
-			"itemCount":     strconv.Itoa(len(o.Items)),
-			"subtotal":      o.Subtotal.Display(),
-			"shipping":      o.Shipping.Display(),
-			"tax":           o.Tax.Display(),
-			"taxRate":       o.TaxRate.Percent().Display(),
-			"total":         o.Total.Display(),
-			"orderTotal":    o.Total.Display(),
-			linkName:        link,
-		},
-		lists: map[string][]map[string]string{},
-	}
-	for name, value := range v.vars {
-		v.vars[name] = clean(value)
-	}
-	for _, i := range o.Items {
-		v.lists["orderItems"] = append(v.lists["orderItems"], map[string]string{
-			"productName": clean(i.ProductName),
-			"quantity":    strconv.Itoa(i.Quantity),
-			"unitPrice":   i.UnitPrice.Display(),
-			"discount":    i.Discount.Display(),
-			"subtotal":    i.Subtotal.Display(),
-			"calculation": calculation(i),
-		})
-	}
-	for _, r := range totals(o) {
-		v.lists["orderTotals"] = append(v.lists["orderTotals"], map[string]string{"label": r.label, "amount": r.amount})
-	}
-	return v
+// A view is what a template shows.
+type view struct {
+	order *order.Order
+	link  string // to the order, in the reader's portal
 }
+
+// names returns what the template of a mail can show. The contract names the
+// variables of each template in section 10; those of both are open to both,
+// except the link, and there are some more.
+func names(linkName string) vocabulary {
+	return vocabulary{
+		values: []value{
+			{name: linkName, link: true, of: func(v *view) string { return v.link }},
+			{name: "orderNumber", of: func(v *view) string { return clean(v.order.Number) }},
+			{name: "orderDate", of: func(v *view) string { return v.order.DateCreated.Display() }},
+			{name: "orderStatus", of: func(v *view) string { return v.order.Status.Display() }},
+			{name: "customerName", of: func(v *view) string { return addressee(v.order) }},
+			{name: "customerEmail", of: func(v *view) string { return clean(v.order.CustomerEmail) }},
+			{name: "itemCount", of: func(v *view) string { return strconv.Itoa(len(v.order.Items)) }},
+			{name: "subtotal", of: func(v *view) string { return v.order.Subtotal.Display() }},
+			{name: "shipping", of: func(v *view) string { return v.order.Shipping.Display() }},
+			{name: "tax", of: func(v *view) string { return v.order.Tax.Display() }},
+			{name: "taxRate", of: func(v *view) string { return v.order.TaxRate.Percent().Display() }},
+			{name: "total", of: func(v *view) string { return v.order.Total.Display() }},
+			{name: "orderTotal", of: func(v *view) string { return v.order.Total.Display() }},
+		},
+		lists: []list{
+			{"orderItems", []string{"productName", "quantity", "unitPrice", "discount", "subtotal", "calculation"}, itemRows},
+			{"orderTotals", []string{"label", "amount"}, totalRows},
+		},
+	}
+}
+
+func itemRows(v *view) []row {
+	rows := make([]row, len(v.order.Items))
+	for n, i := range v.order.Items {
+		rows[n] = row{
+			clean(i.ProductName), strconv.Itoa(i.Quantity), i.UnitPrice.Display(), i.Discount.Display(),
+			i.Subtotal.Display(), calculation(i),
+		}
+	}
+	return rows
+}
+
+func totalRows(v *view) []row { return totals(v.order) }
 
 // customerText is the plain text for the customer.
 func customerText(o *order.Order, link string) string {
@@ -112,7 +115,7 @@ func customerText(o *order.Order, link string) string {
 	}
 	b.WriteString("\n")
 	for _, r := range append(totals(o), row{"Total", o.Total.Display()}) {
-		fmt.Fprintf(&b, "%s: %s\n", r.label, r.amount)
+		fmt.Fprintf(&b, "%s: %s\n", r[0], r[1])
 	}
 	fmt.Fprintf(&b, "\nFollow your order: %s\n\nQuestions? Just reply to this e-mail.\n", link)
 	return b.String()

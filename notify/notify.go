@@ -105,7 +105,7 @@ func NewCustomer(m Mailer, objects Objects, s Settings, now func() time.Time) *S
 }
 
 func newSender(m Mailer, objects Objects, s Settings, now func() time.Time, k kind) *Sender {
-	return &Sender{kind: k, mail: m, settings: s, templates: newSource(objects, s.TemplatesBucket, k.template, now)}
+	return &Sender{kind: k, mail: m, settings: s, templates: newSource(objects, s.TemplatesBucket, k.template, names(k.linkName), now)}
 }
 
 // Sent tells of a mail that SES accepted.
@@ -151,7 +151,7 @@ func (s *Sender) Send(ctx context.Context, o order.Order) (Sent, error) {
 // says how, and the message is the built-in plain text.
 func (s *Sender) Render(o order.Order, src string) (Message, error) {
 	m := s.plain(&o)
-	t, err := parse(src)
+	t, err := parse(src, names(s.linkName))
 	if err == nil {
 		m.HTML, err = s.html(&o, t)
 	}
@@ -164,8 +164,8 @@ func (s *Sender) plain(o *order.Order) Message {
 	return Message{Subject: s.subject + clean(o.Number), Text: s.text(o, s.link(o))}
 }
 
-func (s *Sender) html(o *order.Order, t template) (string, error) {
-	return t.execute(valuesOf(o, s.linkName, s.link(o)))
+func (s *Sender) html(o *order.Order, t *template) (string, error) {
+	return t.execute(&view{o, s.link(o)})
 }
 
 func (s *Sender) input(o *order.Order, to []string, m Message) *sesv2.SendEmailInput {

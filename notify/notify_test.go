@@ -78,10 +78,12 @@ func (o *objects) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...fun
 	return &s3.GetObjectOutput{Body: io.NopCloser(r)}, nil
 }
 
+var templateKeys = []string{"internal/order_notification.html", "customer/order_confirmation.html"}
+
 func defaults(t *testing.T) *objects {
 	t.Helper()
 	o := &objects{data: map[string]string{}}
-	for _, key := range []string{"internal/order_notification.html", "customer/order_confirmation.html"} {
+	for _, key := range templateKeys {
 		body, err := templates.FS.ReadFile(key)
 		if err != nil {
 			t.Fatal(err)
@@ -186,9 +188,9 @@ func TestSendFallsBack(t *testing.T) {
 		before   func(context.Context) error
 		want     string
 	}{
-		{"unknown variable", "{{nothing}}", nil, `unknown variable "nothing"`},
-		{"wrong syntax", "{{range orderItems}}", nil, "range without end"},
-		{"endless recursion", `{{define "a"}}{{template "a"}}{{end}}`, nil, "template customer/order_confirmation.html: template line 1"},
+		{"unknown variable", "{{nothing}}", nil, `unknown name "nothing"`},
+		{"wrong syntax", "{{range orderItems}}", nil, "range orderItems}} without"},
+		{"endless recursion", `{{define "a"}}{{template "a"}}{{end}}`, nil, "template customer/order_confirmation.html: template: 1:1"},
 		{"empty", "", nil, "template is empty"},
 		{"huge", strings.Repeat("x", 10<<20), nil, "template exceeds 262144 bytes"},
 		{"huge output", "{{range orderItems}}" + strings.Repeat("x", 50<<10) + "{{end}}", nil, "output exceeds 1048576 bytes"},

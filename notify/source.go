@@ -24,22 +24,23 @@ const (
 type source struct {
 	objects     Objects
 	bucket, key string
+	known       vocabulary
 	now         func() time.Time
 
 	lock chan struct{} // holds one token while the fields below are in use; a mutex that a context can leave
-	kept template
+	kept *template
 	err  error // why kept is nil, or older than five minutes
 	from time.Time
 	good time.Duration // how long, from then on, kept and err stand
 }
 
-func newSource(objects Objects, bucket, key string, now func() time.Time) *source {
-	return &source{objects: objects, bucket: bucket, key: key, now: now, lock: make(chan struct{}, 1)}
+func newSource(objects Objects, bucket, key string, known vocabulary, now func() time.Time) *source {
+	return &source{objects: objects, bucket: bucket, key: key, known: known, now: now, lock: make(chan struct{}, 1)}
 }
 
 // get returns the template. Where it cannot be read it returns the one read last, with the error; where that is missing, or
 // the template is broken, only the error.
-func (s *source) get(ctx context.Context) (template, error) {
+func (s *source) get(ctx context.Context) (*template, error) {
 	select {
 	case s.lock <- struct{}{}:
 		defer func() { <-s.lock }()
@@ -72,7 +73,7 @@ type brokenError struct{ err error }
 func (e *brokenError) Error() string { return e.err.Error() }
 func (e *brokenError) Unwrap() error { return e.err }
 
-func (s *source) read(ctx context.Context) (template, error) {
+func (s *source) read(ctx context.Context) (*template, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	out, err := s.objects.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(s.bucket), Key: aws.String(s.key)})
@@ -84,7 +85,7 @@ func (s *source) read(ctx context.Context) (template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read template %s: %w", s.key, err)
 	}
-	t, err := parse(string(src))
+	t, err := parse(string(src), s.known)
 	if err != nil {
 		return nil, fmt.Errorf("template %s: %w", s.key, &brokenError{err})
 	}

@@ -1,11 +1,15 @@
 package notify_test
 
 import (
-	"fmt"
-	"net/url"
+	"errors"
+	stdhtml "html"
+	htmltemplate "html/template"
+	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"text/template/parse"
 	"time"
 
 	"github.com/matryer/is"
@@ -45,20 +49,18 @@ func TestTemplate(t *testing.T) {
 				"R 296,92|15%|R 2 276,37|R 2 276,37|https://portal.kimmyai.io/orders/0b8f1d2e-5c3a-4e6f-9a7b-000000000002",
 		},
 		{"attribute", `<td title="{x} {{orderNumber}}" aria-label='{{taxRate}}'>`, `<td title="{x} ORD-2025-00002" aria-label='15%'>`},
-		{"link", `<a href="{{trackingUrl}}?n={{customerName}}">`, `<a href="https://portal.kimmyai.io/orders/0b8f1d2e-5c3a-4e6f-9a7b-000000000002?n=Thandi%20Example">`},
-		{"part of a link", `<a href="https://x.example/{{customerEmail}}">`, `<a href="https://x.example/thandi%40example.co.za">`},
-		{"link behind spaces", "<a href='\t {{trackingUrl}}'>", "<a href='\t https://portal.kimmyai.io/orders/0b8f1d2e-5c3a-4e6f-9a7b-000000000002'>"},
-		{"long link", "<a href='https://" + strings.Repeat("x", 99) + "/{{orderNumber}}'>", "<a href='https://" + strings.Repeat("x", 99) + "/ORD-2025-00002'>"},
-		{"mailto", `<a href="mailto:{{customerEmail}}">`, `<a href="mailto:thandi@example.co.za">`},
-		{"title", "<title>{{orderNumber}} < 3</title>{{itemCount}}", "<title>ORD-2025-00002 < 3</title>3"},
-		{"no end tag", "<title></titles>{{itemCount}}</title>", "<title></titles>3</title>"},
+		{"link", `<a href="{{trackingUrl}}">`, `<a href="https://portal.kimmyai.io/orders/0b8f1d2e-5c3a-4e6f-9a7b-000000000002">`},
+		{"literal links", `<a href="https://x.example/?a=1&amp;b=2"><a href=mailto:x@x.example><a href='#top'>{{itemCount}}`, `<a href="https://x.example/?a=1&amp;b=2"><a href=mailto:x@x.example><a href='#top'>3`},
+		{"title", "<title>{{orderNumber}} of {{orderDate}}</title>{{itemCount}}", "<title>ORD-2025-00002 of 12 December 2025</title>3"},
 		{"style is copied", "<style>a{b:c}</style >{{itemCount}}", "<style>a{b:c}</style >3"},
-		{"comment is copied", "<!-- {{nothing}} -->{{itemCount}}<!-->{{itemCount}}", "<!-- {{nothing}} -->3<!-->3"},
+		{"comment is copied", "<!-- nothing -->{{itemCount}}", "<!-- nothing -->3"},
 		{
-			"Outlook's comments", `<!--[if mso]><a href="{{trackingUrl}}">{{itemCount}}<![endif]--><!--[if !mso]><!-->{{itemCount}}<!--<![endif]-->`,
-			`<!--[if mso]><a href="https://portal.kimmyai.io/orders/0b8f1d2e-5c3a-4e6f-9a7b-000000000002">3<![endif]--><!--[if !mso]><!-->3<!--<![endif]-->`,
+			"Outlook's comments",
+			`<!--[if mso]><v:rect href="https://x.example"><![endif]--><!--[if !mso]><!-->{{itemCount}}<!--<![endif]--><![if !mso]>x<![endif]>`,
+			`<!--[if mso]><v:rect href="https://x.example"><![endif]--><!--[if !mso]><!-->3<!--<![endif]--><![if !mso]>x<![endif]>`,
 		},
-		{"odd markup", "<!DOCTYPE html><?xml?><br/>a < b & 1<2 <a b c=d e = 'f' =g></A x><>{{itemCount}}", "<!DOCTYPE html><?xml?><br/>a < b & 1<2 <a b c=d e = 'f' =g></A x><>3"},
+		{"odd markup", "<!DOCTYPE html><br/>a &lt; b & c > d<A title = 'f' lang=en></A >{{itemCount}}", "<!DOCTYPE html><br/>a &lt; b & c > d<A title = 'f' lang=en></A >3"},
+		{"condition", "{{if orderNumber}}a{{end}}{{if orderItems}}b{{if total}}c{{end}}{{end}}{{range orderItems}}{{if .productName}}.{{end}}{{end}}", "abc..."},
 		{"byte order mark", "\ufeff{{itemCount}}", "\ufeff3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,64 +77,129 @@ func TestTemplateRefused(t *testing.T) {
 		{"empty", " \n", "template is empty"},
 		{"not UTF-8", "\xff\xfe<", "not valid UTF-8"},
 		{"too large", strings.Repeat("x", 256<<10+1), "template exceeds 262144 bytes"},
-		{"unknown variable", "{{nothing}}", `unknown variable "nothing"`},
-		{"variable of the other mail", "{{orderDetailsUrl}}", `unknown variable "orderDetailsUrl"`},
-		{"unknown variable of an item", "{{range orderItems}}{{.nothing}}{{end}}", `unknown variable "nothing"`},
-		{"unknown list", "{{range nothing}}{{end}}", `unknown list "nothing"`},
-		{"list as variable", "{{orderItems}}", `unknown variable "orderItems"`},
-		{"no closing braces", "a\nb {{orderNumber", "template line 2: {{ without }}"},
-		{"nothing in braces", "{{}}", "holds no variable"},
-		{"two words", "{{orderNumber orderDate}}", "holds no variable"},
-		{"other language", "{{if total}}{{end}}", "holds no variable"},
-		{"pipeline", "{{orderNumber | html}}", "holds no variable"},
-		{"endless recursion", `{{define "a"}}{{template "a"}}{{end}}`, "holds no variable"},
-		{"name beyond ASCII", "{{größe}}", "holds no variable"},
-		{"item outside of a loop", "{{.productName}}", "outside of range"},
-		{"lone dot", "{{range orderItems}}{{.}}{{end}}", "holds no variable"},
-		{"end without range", "{{end}}", "end without range"},
-		{"range without end", "{{range orderItems}}", "range without end"},
-		{"nested range", "{{range orderItems}}{{range orderItems}}{{end}}{{end}}", "range inside of a range"},
-		{"range in an attribute", `<a title="{{range orderItems}}">`, "holds no variable"},
-		{"end in an attribute", `{{range orderItems}}<a title="{{end}}">`, "holds no variable"},
-		{"range in a title", `<title>{{range orderItems}}x{{end}}</title>`, "holds no variable"},
-		{"script", "<script>var x = '{{orderNumber}}'</script>", "variable before </script>"},
-		{"style", "<style>a { color: {{orderNumber}} }</style>", "variable before </style>"},
-		{"no end of a style", "<style></styles>{{orderNumber}}</style>", "variable before </style>"},
-		{"style attribute", `<a style="{{orderNumber}}">`, "variable in the attribute style"},
-		{"event handler", `<a onclick="f('{{orderNumber}}')">`, "variable in the attribute onclick"},
-		{"unquoted attribute", "<a title={{orderNumber}}>", "unquoted attribute title"},
-		{"attribute's name", "<a {{orderNumber}}>", "outside of an attribute's value"},
-		{"end of an attribute's name", "<a b{{orderNumber}}='x'>", "outside of an attribute's value"},
-		{"tag", "<{{orderNumber}}>", "name of a tag"},
-		{"end of a tag's name", "<b{{orderNumber}}>", "name of a tag"},
-		{"closing tag", "</{{orderNumber}}>", "name of a tag"},
-		{"end of a closing tag's name", "</b{{orderNumber}}>", "name of a tag"},
-		{"link of the customer's", `<a href="{{customerName}}">`, `variable "customerName" as a link`},
-		{"link of an item's", `{{range orderItems}}<a href="{{.productName}}">x</a>{{end}}`, `variable "productName" as a link`},
-		{"host", `<a href="https://{{orderNumber}}/">`, `attribute href, behind "https://"`},
-		{"end of a host", `<a href="https://x.example-{{orderNumber}}/">`, `attribute href, behind "https://x.example-"`},
-		{"host without scheme", `<a href="//{{orderNumber}}/">`, `attribute href, behind "//"`},
-		{"relative link", `<a href="/orders/{{orderNumber}}">`, `attribute href, behind "/orders/"`},
-		{"end of a scheme", `<a href="java{{orderNumber}}">`, `attribute href, behind "java"`},
-		{"script link", `<a href="javascript:f({{orderNumber}})">`, `attribute href, behind "javascript:f("`},
-		{"script link in disguise", "<a href=' \tJavaScript:{{orderNumber}}'>", `attribute href, behind " \tJavaScript:"`},
-		{"data link", `<img src="data:image/png;base64,{{orderNumber}}">`, `attribute src, behind "data:image/png;base64,"`},
-		{"unclosed tag", "<a ", "tag without end"},
-		{"unclosed value", "<a title='x>", "attribute title without closing quote"},
+		{"unknown variable", "{{orderNumbr}}", `1:1: unknown name "orderNumbr": did you mean "orderNumber"?`},
+		{"unlike any", "{{nothing}}", `1:1: unknown name "nothing"`},
+		{"variable of the other mail", "{{orderDetailsUrl}}", `unknown name "orderDetailsUrl"`},
+		{"unknown field", "{{range orderItems}}{{.productname}}{{end}}", `1:21: unknown name ".productname" in orderItems: did you mean "productName"?`},
+		{"unknown list", "{{range orderItem}}{{.x}}{{end}}", `unknown list "orderItem": did you mean "orderItems"?`},
+		{"list as variable", "{{orderItems}}", `"orderItems" is a list: {{range orderItems}} … {{end}}`},
+		{"unknown condition", "{{if orderNumbr}}{{end}}", `unknown name "orderNumbr"`},
+		{"no closing braces", "a\nb {{orderNumber", "2:3: {{ without }}"},
+		{"column in characters", "ä🍵{{x}}", "1:3: unknown name"},
+		{"nothing in braces", "{{}}", "{{}} is not {{name}}"},
+		{"two words", "{{orderNumber orderDate}}", "is not {{name}}"},
+		{"else", "{{if total}}{{else}}{{end}}", `unknown name "else"`},
+		{"pipeline", "{{orderNumber | html}}", "is not {{name}}"},
+		{"endless recursion", `{{define "a"}}{{template "a"}}{{end}}`, "is not {{name}}"},
+		{"item outside of a loop", "{{.productName}}", "outside of a range"},
+		{"lone dot", "{{range orderItems}}{{.}}{{end}}", `unknown name "." in orderItems`},
+		{"end without range", "{{end}}", "{{end}} without {{range}} or {{if}}"},
+		{"range without end", "\n{{range orderItems}}", "2:1: {{range orderItems}} without {{end}}"},
+		{"if without end", "{{if total}}", "{{if total}} without {{end}}"},
+		{"nested range", "{{range orderItems}}{{if .quantity}}{{range orderItems}}{{end}}{{end}}{{end}}", "inside of another range"},
+		{"range in an attribute", `<a title="{{range orderItems}}">`, "nothing else may stand here"},
+		{"end in an attribute", `{{range orderItems}}<a title="{{end}}">`, "nothing else may stand here"},
+		{"range in a title", `<title>{{range orderItems}}x{{end}}</title>`, "nothing else may stand here"},
+		{"script", "<script>var x = 1</script>", "a mail has no <script>"},
+		{"script in capitals", "<SCRIPT/src=x>", "a mail has no <script>"},
+		{"script with an escaped script", "<script><!--<script></script> {{customerName}}", "a mail has no <script>"},
+		{"script behind an odd comment", "<!-- x --!><script>/* --> */ {{customerName}}", "broken comment"},
+		{"script behind an odd comment, again", "<!-- x --!><script>/* --> */ {{customerName}}", "a mail has no <script>"},
+		{"script in a conditional comment", "<!--[if mso]><script>x()</script><![endif]-->", "a mail has no <script>"},
+		{"script in an endless conditional comment", "<!--[if mso]><script>-->", "broken conditional comment"},
+		{"svg", "<svg><script>x()</script></svg>", "a mail has no <svg>"},
+		{"svg hides an attribute from the tokenizer", `<svg><style><a title="</style>{{customerName}}">`, "a mail has no <svg>"},
+		{"math", "<math><mtext><style><img src=x onerror=x()>", "a mail has no <math>"},
+		{"select", `<select><style><a href="</style>{{customerName}}">`, "a mail has no <select>"},
+		{"template", "<template>{{customerName}}</template>", "a mail has no <template>"},
+		{"noscript", `<noscript><a title="</noscript>{{customerName}}">`, "a mail has no <noscript>"},
+		{"plaintext", "<plaintext>{{customerName}}", "a mail has no <plaintext>"},
+		{"textarea", "<textarea>{{customerName}}</textarea>", "a mail has no <textarea>"},
+		{"iframe", `<iframe srcdoc="&lt;script>">`, "a mail has no <iframe>"},
+		{"object", `<object data="https://x.example/x.swf">`, "a mail has no <object>"},
+		{"embed", "<embed src=https://x.example>", "a mail has no <embed>"},
+		{"base", `<base href="https://evil.example/">`, "a mail has no <base>"},
+		{"link", `<link rel=stylesheet href="https://evil.example/">`, "a mail has no <link>"},
+		{"form", `<form action="https://evil.example/">`, "a mail has no <form>"},
+		{"refresh", `<meta http-equiv="re&#102;resh" content="0;url=https://evil.example/">`, "<meta http-equiv="},
+		{"value in a style", "<style>a { color: {{orderNumber}} }</style>", "1:19: a style takes no value"},
+		{"no end of a style", "<style></styles>", "</style> is missing"},
+		{"style attribute", `<a style="{{orderNumber}}">`, "attribute style takes no value"},
+		{"event handler", `<a onclick="f()">`, "event handler onclick"},
+		{"event handler behind a slash", `<img/onerror="f()">`, "broken tag <img>"},
+		{"event handler behind a quote", `<img alt=""onerror="f()">`, "broken tag <img>"},
+		{"unquoted attribute", "<a title={{orderNumber}}>", "attribute title takes a value only in quotes"},
+		{"unquoted link", "<a href={{trackingUrl}}>", "attribute href takes a value only in quotes"},
+		{"quote in an unquoted attribute", `<a title=x"{{orderNumber}}">`, "broken tag <a>"},
+		{"attribute twice", `<a title="x" TITLE="{{orderNumber}}">`, "attribute title stands twice"},
+		{"attribute's name", "<a {{orderNumber}}>", "broken tag <a>"},
+		{"attribute's name in quotes", `<a "{{orderNumber}}">`, "broken tag <a>"},
+		{"end of an attribute's name", "<a b{{orderNumber}}='x'>", "broken tag <a>"},
+		{"no-break space before an attribute", "<a\u00a0href={{orderNumber}}>", "a mail has no <a\u00a0href={{ordernumber}}>"},
+		{"tag", "<{{orderNumber}}>", `"<" begins no tag`},
+		{"tag by a condition", "<{{if total}}{{customerName}}{{end}}>", `"<" begins no tag`},
+		{"end of a tag's name", "<b{{orderNumber}}>", "a mail has no <b{{ordernumber}}>"},
+		{"closing tag", "</{{orderNumber}}>", "a comment takes no value"},
+		{"attribute of a closing tag", `</b title="{{orderNumber}}">`, "broken tag </b>"},
+		{"processing instruction", "<?xml {{orderNumber}}?>", "a comment takes no value"},
+		{"CDATA", "<![CDATA[ x ]]>", "broken comment"},
+		{"value in a comment", "<!-- {{orderNumber}} -->", "a comment takes no value"},
+		{"value in a conditional comment", "<!--[if mso]>{{orderNumber}}<![endif]-->", "a comment takes no value"},
+		{"open tag in a conditional comment", `<!--[if mso]><a href="<![endif]-->{{customerName}}`, "tag without an end"},
+		{"open style in a conditional comment", "<!--[if mso]><style><![endif]-->{{customerName}}<!--[if mso]></style><![endif]-->", "</style> is missing"},
+		{"link of the customer's", `<a href="{{customerName}}">`, `"customerName" is no link: only trackingUrl`},
+		{"link of an item's", `{{range orderItems}}<a href="{{.productName}}">x</a>{{end}}`, `".productName" is no link`},
+		{"nearest link", `<a href="{{trackingURI}}">`, `did you mean "trackingUrl"?`},
+		{"part of a link", `<a href="{{trackingUrl}}?n={{customerName}}">`, "must be the whole link"},
+		{"path", `<a href="https://x.example/{{customerName}}">`, "must be the whole link"},
+		{"address", `<a href="mailto:{{customerEmail}}">`, "must be the whole link"},
+		{"host", `<a href="https://{{customerName}}/">`, "must be the whole link"},
+		{"host behind entities", `<a href="https:&#x2F;&#x2F;{{customerName}}">`, "must be the whole link"},
+		{"host behind a tab", "<a href=\"https:/\t/{{customerName}}\">", "must be the whole link"},
+		{"end of a host", `<a href="https://shop.example&#46;com{{customerName}}">`, "must be the whole link"},
+		{"background", `<td background="https://{{customerName}}">`, "must be the whole link"},
+		{"srcset", `<img srcset="{{customerName}} 2x">`, "must be the whole link"},
+		{"relative link", `<a href="/orders">`, `href leads to "/orders"`},
+		{"host without scheme", `<a href="//evil.example/">`, `href leads to "//evil.example/"`},
+		{"script link", `<a href="javascript:f()">`, `href leads to "javascript:f()"`},
+		{"script link in disguise", "<a href=' \tJavaScript:x'>", "href has a space or a control character"},
+		{"script link in entities", "<a href='java&#115;cript&colon;x'>", `href leads to "javascript:x"`},
+		{"script link with a tab in entities", "<a href='java&Tab;script:x'>", "href has a space or a control character"},
+		{"data link", `<img src="data:image/png;base64,x">`, `src leads to "data:image/png;base64,x"`},
+		{"unclosed tag", "<a ", "1:1: tag without an end"},
+		{"unclosed value", "<a title='x>", "tag without an end"},
 		{"unclosed title", "<title>x", "</title> is missing"},
-		{"unclosed comment", "<!-- x", `"-->" is missing`},
-		{"unclosed conditional comment", "<!--[if mso", `"]>" is missing`},
-		{"unclosed declaration", "<!DOCTYPE", `">" is missing`},
+		{"unclosed comment", "<!-- x", "broken comment"},
+		{"unclosed declaration", "<!DOCTYPE", "broken <!DOCTYPE>"},
+		{"long name", "{{" + strings.Repeat("x", 1000) + "}}", "xxx…"},
+		{"NUL", "a\x00b", "control character"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
 			m, err := customer().Render(placed(), tt.template)
-			is.True(err != nil)                             // refused
-			is.True(strings.Contains(err.Error(), tt.want)) // says why
-			is.Equal(m.HTML, "")                            // nothing half-done
-			is.True(strings.Contains(m.Text, "R"))          // the built-in text is there
+			is.True(err != nil) // refused
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%q does not say %q", err, tt.want)
+			}
+			is.Equal(m.HTML, "")                   // nothing half-done
+			is.True(strings.Contains(m.Text, "R")) // the built-in text is there
 		})
 	}
+}
+
+func TestTemplateErrorNamesEverythingAtOnce(t *testing.T) {
+	is := is.New(t)
+	_, err := customer().Render(placed(), "<p>{{ordrNumber}}\n<script></script><a href='{{customerName}}' onclick=x>\n{{end}}")
+	var broken *notify.TemplateError
+	is.True(errors.As(err, &broken))
+	is.Equal(broken.Problems, []notify.Problem{
+		{1, 4, `unknown name "ordrNumber": did you mean "orderNumber"?`},
+		{2, 1, "a mail has no <script>"},
+		{2, 9, "a mail has no </script>"},
+		{2, 27, `"customerName" is no link: only trackingUrl may stand here`},
+		{2, 45, "event handler onclick"},
+		{3, 1, "{{end}} without {{range}} or {{if}}"},
+	})
 }
 
 func TestTemplateOutputIsBounded(t *testing.T) {
@@ -151,10 +218,9 @@ var hostile = []string{
 }
 
 // everywhere has a variable that takes the name in every place that takes one.
-const everywhere = `<!DOCTYPE html><title>{{customerName}}</title><p title="{{customerName}}" id='{{customerName}}'>{{customerName}}</p>` +
-	`<a href="{{trackingUrl}}{{customerName}}">x</a><a href='https://x.example/{{customerName}}?q={{customerName}}#{{customerName}}'>x</a>` +
-	`<a href="mailto:{{customerName}}">x</a><img src="https://x.example/{{customerName}}" alt="{{customerName}}">` +
-	`<!--[if mso]><b title="{{customerName}}">{{customerName}}</b><![endif]--><!-- a --><textarea>{{customerName}}</textarea>` +
+const everywhere = `<!DOCTYPE html><title>{{customerName}}</title><p title="{{customerName}}" aria-label='{{customerName}}'>{{customerName}}</p>` +
+	`<table bgcolor="{{customerName}}"><td abbr='{{customerName}}' width="{{customerName}}"></table><img alt="{{customerName}}">` +
+	`<a href="{{trackingUrl}}">x</a><!-- a --><!--[if mso]><b><![endif]-->{{if customerName}}<b>{{customerName}}</b>{{end}}` +
 	`{{range orderItems}}<i>{{.productName}}</i>{{end}}<b>end</b>`
 
 func TestHostileValues(t *testing.T) {
@@ -201,6 +267,9 @@ func checkInert(t *testing.T, template, value string) {
 	if got, want := skeleton(m.HTML), skeleton(harmless.HTML); !slices.Equal(got, want) {
 		t.Errorf("the value %q changes the document:\n%s\ninstead of\n%s", value, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	if got := danger(m.HTML, template); got != "" {
+		t.Errorf("%s for the value %q in\n%s", got, value, m.HTML)
+	}
 	if strings.ContainsAny(m.Subject, "\r\n\x00") {
 		t.Errorf("line break in the subject %q", m.Subject)
 	}
@@ -209,61 +278,72 @@ func checkInert(t *testing.T, template, value string) {
 	}
 }
 
-// skeleton returns what a document is made of, without its text.
+// skeleton returns what a document is made of, without its text: as a browser
+// reads it, and as Outlook reads its conditional comments.
 func skeleton(document string) []string {
+	root, err := html.Parse(strings.NewReader(document))
+	if err != nil {
+		return []string{err.Error()}
+	}
 	var s []string
-	z := html.NewTokenizer(strings.NewReader(document))
-	raw := ""
-	for {
-		kind := z.Next()
-		if kind == html.ErrorToken {
-			return s
-		}
-		comment := string(z.Raw()) // Token unescapes a comment, which no reader of mail does.
-		token := z.Token()
-		switch kind {
-		case html.TextToken:
-			if raw == "script" || raw == "style" {
-				s = append(s, raw+" "+token.Data)
+	for n := range root.Descendants() {
+		switch n.Type {
+		case html.TextNode:
+			if n.Parent.Data == "style" || n.Parent.Data == "script" {
+				s = append(s, n.Data)
 			}
-		case html.CommentToken:
-			s = append(s, "comment")
-			if _, markup, ok := strings.Cut(comment, "]>"); ok { // What Outlook reads.
+		case html.CommentNode:
+			s = append(s, "<!--"+n.Data)
+			if _, markup, ok := strings.Cut(n.Data, "]>"); ok {
 				s = append(s, skeleton(markup)...)
 			}
-		case html.StartTagToken, html.SelfClosingTagToken:
-			raw = token.Data
-			line := "<" + token.Data
-			for _, a := range token.Attr {
-				line += " " + a.Key
-				switch a.Key {
-				case "href", "src", "background":
-					line += "=" + where(a.Val)
-				case "style":
-					line += "=" + a.Val
-				default:
-					if strings.HasPrefix(a.Key, "on") {
-						line += "=" + a.Val
-					}
+		case html.ElementNode:
+			s = append(s, "<"+n.Data)
+			for _, a := range n.Attr {
+				if isHarmless(a.Key) {
+					a.Val = ""
 				}
+				s = append(s, a.Key+"="+a.Val)
 			}
-			s = append(s, line)
-		case html.EndTagToken:
-			raw = ""
-			s = append(s, "</"+token.Data)
-		default:
-			s = append(s, fmt.Sprint(kind))
 		}
 	}
+	return s
 }
 
-// where returns what of a link decides where it leads.
-func where(link string) string {
-	u, err := url.Parse(strings.TrimSpace(link))
-	if err != nil {
-		return "unreadable"
+// isHarmless reports whether an attribute can have any value.
+func isHarmless(name string) bool {
+	switch name {
+	case "abbr", "alt", "bgcolor", "height", "lang", "summary", "title", "width":
+		return true
 	}
-	return u.Scheme + "://" + u.Host
+	return strings.HasPrefix(name, "aria-")
+}
+
+// danger returns what a mail must not have: a script, a handler, a link that
+// is neither the template's own nor the service's.
+func danger(document, template string) string {
+	root, err := html.Parse(strings.NewReader(document))
+	if err != nil {
+		return err.Error()
+	}
+	for n := range root.Descendants() {
+		if n.Type == html.ElementNode && (n.Data == "script" || n.Namespace != "") {
+			return "<" + n.Data + ">"
+		}
+		for _, a := range n.Attr {
+			switch {
+			case strings.HasPrefix(a.Key, "on"):
+				return a.Key
+			case a.Key == "href", a.Key == "src", a.Key == "background":
+				scheme, _, _ := strings.Cut(a.Val, ":")
+				own := strings.HasPrefix(a.Val, settings().PortalURL)
+				if !own && (strings.Contains(strings.ToLower(scheme), "script") || !strings.Contains(stdhtml.UnescapeString(template), a.Val)) {
+					return a.Key + "=" + a.Val
+				}
+			}
+		}
+	}
+	return ""
 }
 
 func defaultTemplate(t testing.TB, key string) string {
@@ -275,9 +355,11 @@ func defaultTemplate(t testing.TB, key string) string {
 	return string(b)
 }
 
+// FuzzTemplate asks of every template that is accepted: does it stay inert
+// with any value, and does html/template agree on what stands where?
 func FuzzTemplate(f *testing.F) {
-	for _, name := range []string{"internal/order_notification.html", "customer/order_confirmation.html"} {
-		f.Add(defaultTemplate(f, name), "Thandi Nkosi")
+	for _, key := range templateKeys {
+		f.Add(defaultTemplate(f, key), "Thandi Nkosi")
 	}
 	for _, template := range strings.SplitAfter(everywhere, ">") { // Small seeds, so that the fuzzer is quick.
 		for _, value := range []string{"<script>", `" onclick="x`, "javascript:x", "-->"} {
@@ -286,12 +368,100 @@ func FuzzTemplate(f *testing.F) {
 	}
 	for _, template := range []string{
 		"<style>a</style b>{{orderNumber}}", "<script>a</scripting>{{orderNumber}}</script>", "<noscript><a title=\"</noscript>{{orderNumber}}\">",
-		"<!--[if mso]>{{orderNumber}}<![endif]-->", "<!-- --!>{{orderNumber}}-->", "<svg><![CDATA[<a title=\"]]>{{orderNumber}}",
+		"<!--[if mso]>x<![endif]-->{{orderNumber}}", "<!-- --!>{{orderNumber}}-->", "<svg><![CDATA[<a title=\"]]>{{orderNumber}}",
 		"{{range orderItems}}<i title='{{.productName}}'>{{.subtotal}}</i>{{end}}", "<a\u00a0href={{orderNumber}}>", "<a/href='{{customerName}}'/>",
+		"<a href='https://x.example/'>{{customerName}}</a>", "{{if total}}<b>{{end}}{{customerName}}", "<title>{{customerName}}</title>",
+		"<a href='{{trackingUrl}}'>{{customerName}}</a>", "<img src=https://x.example/{{orderNumber}}>", "<td background='&#104;ttps://x'>{{customerName}}",
 	} {
 		f.Add(template, "' x=\"<b>")
 	}
-	f.Fuzz(func(t *testing.T, template, value string) { checkInert(t, template, value) })
+	f.Fuzz(func(t *testing.T, template, value string) {
+		if _, err := customer().Render(placed(), template); err != nil {
+			return
+		}
+		checkInert(t, template, value)
+		checkVerdict(t, template)
+	})
+}
+
+var (
+	actions = regexp.MustCompile(`\{\{\s*(range|if|end|)\s*(\.?)([A-Za-z]*)\s*\}\}`)
+	// escapers are what html/template adds where a value stands in text, in an
+	// attribute or in a link. Those of scripts and styles are others.
+	escapers = regexp.MustCompile(`^(\.\w+|\$\.\w+)( \| _html_template_(htmlescaper|rcdataescaper|attrescaper|urlfilter|urlnormalizer|nospaceescaper))*$`)
+)
+
+// checkVerdict holds an accepted template against html/template: it must take
+// it, and take each value for text, for an attribute, or, if it is the
+// service's, for a link.
+func checkVerdict(t *testing.T, template string) {
+	t.Helper()
+	source := actions.ReplaceAllStringFunc(template, func(action string) string {
+		m := actions.FindStringSubmatch(action)
+		switch word, dot, name := m[1], m[2], m[3]; {
+		case word == "range" || word == "if":
+			if dot == "" {
+				return "{{" + word + " $." + name + "}}"
+			}
+			return "{{" + word + " ." + name + "}}"
+		case word == "end" && name == "":
+			return "{{end}}"
+		case dot != "":
+			return "{{." + name + "}}"
+		default:
+			return "{{$." + word + name + "}}"
+		}
+	})
+	parsed, err := htmltemplate.New("mail").Parse(source)
+	if err != nil {
+		t.Fatalf("html/template cannot read\n%s\n%v", source, err)
+	}
+	if err := parsed.Execute(io.Discard, fields); err != nil {
+		t.Fatalf("html/template refuses\n%s\n%v", source, err)
+	}
+	for _, action := range pipelines(parsed.Tree.Root) {
+		if !escapers.MatchString(action) || strings.Contains(action, "url") && !strings.Contains(action, "trackingUrl") {
+			t.Fatalf("html/template takes %s for more than text in\n%s", action, source)
+		}
+	}
+}
+
+// fields are values for html/template.
+var fields = func() map[string]any {
+	m := map[string]any{}
+	values, lists := notify.Names()
+	for _, name := range values {
+		m[name] = "x"
+	}
+	for name, fields := range lists {
+		row := map[string]string{}
+		for _, field := range fields {
+			row[field] = "x"
+		}
+		m[name] = []map[string]string{row}
+	}
+	return m
+}()
+
+// pipelines returns the values that a parsed template writes.
+func pipelines(n parse.Node) []string {
+	switch n := n.(type) {
+	case *parse.ListNode:
+		var all []string
+		if n != nil {
+			for _, child := range n.Nodes {
+				all = append(all, pipelines(child)...)
+			}
+		}
+		return all
+	case *parse.ActionNode:
+		return []string{n.Pipe.String()}
+	case *parse.IfNode:
+		return pipelines(n.List)
+	case *parse.RangeNode:
+		return pipelines(n.List)
+	}
+	return nil
 }
 
 func FuzzValue(f *testing.F) {
