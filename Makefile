@@ -166,7 +166,7 @@ preview: pdf-tools ## render sample orders into out/preview: PDF, PNG, HTML and 
 
 .PHONY: chaos
 chaos: ## put orders through the service under faults, and check every promise (ORDERS=5000 SEED= RUNS=1 FAULTY=0.2 DEADLY=0.005 WATCH=)
-	@GOGC=400 go test -count=1 -timeout 60m -v -run '^TestRun$$' ./local/chaos -args -orders=$(or $(ORDERS),5000) -seed=$(or $(SEED),0) \
+	@GOGC=400 go test -count=1 -timeout 60m -v -run '^TestRun$$' ./local/proof/chaos -args -orders=$(or $(ORDERS),5000) -seed=$(or $(SEED),0) \
 		-runs=$(or $(RUNS),1) -faulty=$(or $(FAULTY),0.2) -deadly=$(or $(DEADLY),0.005) -watch='$(WATCH)'
 
 FUZZTIME ?= 30s
@@ -184,7 +184,7 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 
 .PHONY: bench
 bench: ## measure cold starts, warm invocations, batches, invoices and the binary, each against its floor (tables in Markdown)
-	@CGO_ENABLED=0 go run ./local/bench $(if $(ONLY),-only $(ONLY)) $(if $(ROUNDS),-rounds $(ROUNDS))
+	@CGO_ENABLED=0 go run ./local/proof/bench $(if $(ONLY),-only $(ONLY)) $(if $(ROUNDS),-rounds $(ROUNDS))
 
 .PHONY: load
 load: setup ## drive the local stack at rising rates, then with a larger table (RATES=20,40,80,160 FOR=10s GROW=100,10000)

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/matryer/is"
 
-	"github.com/bbws/order-lambda/local/bench/standin"
+	"github.com/bbws/order-lambda/local/proof/bench/standin"
 	"github.com/bbws/order-lambda/roles"
 )
 

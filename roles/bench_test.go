@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/bbws/order-lambda/local/bench/standin"
+	"github.com/bbws/order-lambda/local/proof/bench/standin"
 )
 
 // BenchmarkInvoke measures each role from the event to the answer, the SDK included, the network left out.

@@ -26,10 +26,10 @@ import (
 	"github.com/aws/smithy-go/logging"
 	"github.com/matryer/is"
 
-	"github.com/bbws/order-lambda/local/contract"
 	"github.com/bbws/order-lambda/local/emulator"
 	"github.com/bbws/order-lambda/local/gateway"
 	"github.com/bbws/order-lambda/local/lambdaapi"
+	"github.com/bbws/order-lambda/local/proof/contract"
 	"github.com/bbws/order-lambda/order"
 	"github.com/bbws/order-lambda/store"
 )

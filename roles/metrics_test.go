@@ -15,7 +15,7 @@ import (
 	"github.com/matryer/is"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"github.com/bbws/order-lambda/local/bench/standin"
+	"github.com/bbws/order-lambda/local/proof/bench/standin"
 )
 
 // emf holds a line of the log to CloudWatch's embedded metric format: the published schema, and what the specification says of

@@ -22,7 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/matryer/is"
 
-	"github.com/bbws/order-lambda/local/chaos/cloud"
+	"github.com/bbws/order-lambda/local/proof/world"
 	"github.com/bbws/order-lambda/notify/templates"
 	"github.com/bbws/order-lambda/roles"
 )
@@ -39,8 +39,8 @@ const (
 // A house is the eight roles around one account in memory, with carts for everyone.
 type house struct {
 	t        testing.TB
-	cloud    *cloud.Cloud
-	queues   map[string]*cloud.Queue // by consumer
+	cloud    *world.World
+	queues   map[string]*world.Queue // by consumer
 	handlers map[string]lambda.Handler
 	product  string // name of the product in every cart
 	mu       sync.Mutex
@@ -50,7 +50,7 @@ type house struct {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	h := &house{t: t, cloud: cloud.New("orders", time.Now), queues: map[string]*cloud.Queue{}, handlers: map[string]lambda.Handler{}, product: "Rooibos"}
+	h := &house{t: t, cloud: world.New("orders", time.Now), queues: map[string]*world.Queue{}, handlers: map[string]lambda.Handler{}, product: "Rooibos"}
 	for role, name := range map[string]string{
 		"order_creator_record": "creation", "order_pdf_creator": "pdf", "order_internal_notifier": "internal", "customer_order_confirmation": "customer",
 	} {
@@ -131,7 +131,7 @@ func (h *house) drain() {
 	for again := true; again; {
 		again = false
 		for role, q := range h.queues {
-			for _, m := range q.Receive(10, func(cloud.Message) bool { return true }) {
+			for _, m := range q.Receive(10, func(world.Message) bool { return true }) {
 				again = true
 				answer := h.invoke(role, events.SQSEvent{Records: []events.SQSMessage{{
 					MessageId: m.ID, ReceiptHandle: m.Handle, Body: m.Body,
@@ -340,7 +340,7 @@ func TestIdentities(t *testing.T) {
 		before := h.ofOwner()
 		for role, q := range h.queues { // Without the orders of POST above.
 			if role == "order_creator_record" {
-				for _, m := range q.Receive(10000, func(cloud.Message) bool { return true }) {
+				for _, m := range q.Receive(10000, func(world.Message) bool { return true }) {
 					q.Delete(m.Handle)
 				}
 			}

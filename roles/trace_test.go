@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/matryer/is"
 
-	"github.com/bbws/order-lambda/local/bench/standin"
+	"github.com/bbws/order-lambda/local/proof/bench/standin"
 )
 
 const (

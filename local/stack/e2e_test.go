@@ -21,9 +21,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/matryer/is"
 
-	"github.com/bbws/order-lambda/local/contract"
 	"github.com/bbws/order-lambda/local/gateway"
 	"github.com/bbws/order-lambda/local/lambdaapi"
+	"github.com/bbws/order-lambda/local/proof/contract"
 	"github.com/bbws/order-lambda/local/stack"
 )
 

@@ -1,4 +1,4 @@
-package cloud
+package world
 
 import (
 	"crypto/md5" //nolint:gosec // The checksum that SQS answers with.
@@ -34,7 +34,7 @@ type Queue struct {
 	visibility  time.Duration
 	maxReceives int
 	dead        *Queue
-	cloud       *Cloud
+	cloud       *World
 	messages    []*Message
 	// Late returns how much later than asked a message comes again, whose visibility was set. It may be nil.
 	Late func(m *Message, asked time.Duration) time.Duration
@@ -43,10 +43,10 @@ type Queue struct {
 }
 
 // AddQueue makes a queue and its dead-letter queue, into which a message goes that was received maxReceives times.
-func (c *Cloud) AddQueue(name string, visibility time.Duration, maxReceives int) *Queue {
+func (w *World) AddQueue(name string, visibility time.Duration, maxReceives int) *Queue {
 	add := func(name string) *Queue {
-		q := &Queue{Name: name, URL: "https://sqs.eu-west-1.amazonaws.com/123456789012/" + name, visibility: visibility, cloud: c}
-		c.queues[name] = q
+		q := &Queue{Name: name, URL: "https://sqs.eu-west-1.amazonaws.com/123456789012/" + name, visibility: visibility, cloud: w}
+		w.queues[name] = q
 		return q
 	}
 	q := add(name)
@@ -153,7 +153,7 @@ func (q *Queue) Redrive() int {
 	return len(dead)
 }
 
-func (c *Cloud) readSQS(operation string, body []byte) (*Call, error) {
+func (w *World) readSQS(operation string, body []byte) (*Call, error) {
 	var in struct {
 		QueueUrl                string //nolint:revive // As AWS writes it.
 		MessageBody             string
@@ -168,7 +168,7 @@ func (c *Cloud) readSQS(operation string, body []byte) (*Call, error) {
 		return nil, err
 	}
 	call := &Call{Service: "sqs", Operation: operation}
-	q := c.queues[in.QueueUrl[strings.LastIndexByte(in.QueueUrl, '/')+1:]]
+	q := w.queues[in.QueueUrl[strings.LastIndexByte(in.QueueUrl, '/')+1:]]
 	if q == nil {
 		call.do = func() Answer {
 			return jsonError(400, "com.amazonaws.sqs#QueueDoesNotExist", "The specified queue does not exist.")
@@ -189,8 +189,8 @@ func (c *Cloud) readSQS(operation string, body []byte) (*Call, error) {
 			call.Target += " " + e.ReceiptHandle
 		}
 		call.do = func() Answer {
-			c.mu.Lock()
-			defer c.mu.Unlock()
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			type done struct{ Id string } //nolint:revive // As AWS writes it.
 			type failed struct {
 				Id, Code, Message string //nolint:revive // As AWS writes it.
@@ -234,11 +234,11 @@ type subscription struct {
 }
 
 // Subscribe lets a queue receive what is published to a topic: the message as it is, or inside an SNS envelope.
-func (c *Cloud) Subscribe(topicARN string, q *Queue, raw bool) {
-	c.topics[topicARN] = append(c.topics[topicARN], subscription{q, raw})
+func (w *World) Subscribe(topicARN string, q *Queue, raw bool) {
+	w.topics[topicARN] = append(w.topics[topicARN], subscription{q, raw})
 }
 
-func (c *Cloud) readSNS(body []byte) (*Call, error) {
+func (w *World) readSNS(body []byte) (*Call, error) {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
 		return nil, err
@@ -248,13 +248,13 @@ func (c *Cloud) readSNS(body []byte) (*Call, error) {
 	}
 	arn, message := form.Get("TopicArn"), form.Get("Message")
 	return &Call{Service: "sns", Operation: "Publish", Target: message, do: func() Answer {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		subscriptions, ok := c.topics[arn]
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		subscriptions, ok := w.topics[arn]
 		if !ok {
 			return snsError(404, "NotFound", "Topic does not exist")
 		}
-		id := c.id()
+		id := w.id()
 		for _, s := range subscriptions {
 			if s.raw {
 				s.queue.send(message, "")
@@ -262,7 +262,7 @@ func (c *Cloud) readSNS(body []byte) (*Call, error) {
 			}
 			envelope, _ := json.Marshal(map[string]string{
 				"Type": "Notification", "MessageId": id, "TopicArn": arn, "Message": message,
-				"Timestamp": c.now().UTC().Format("2006-01-02T15:04:05.000Z"), "SignatureVersion": "1",
+				"Timestamp": w.now().UTC().Format("2006-01-02T15:04:05.000Z"), "SignatureVersion": "1",
 			})
 			s.queue.send(string(envelope), "")
 		}
@@ -289,28 +289,28 @@ type Object struct {
 }
 
 // Put stores an object.
-func (c *Cloud) Put(bucket, key string, body []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.objects[bucket+"/"+key] = Object{Body: body}
+func (w *World) Put(bucket, key string, body []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.objects[bucket+"/"+key] = Object{Body: body}
 }
 
 // Objects returns the names of all objects as bucket/key, sorted.
-func (c *Cloud) Objects() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Sorted(maps.Keys(c.objects))
+func (w *World) Objects() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.objects))
 }
 
 // Object returns the object bucket/key.
-func (c *Cloud) Object(name string) (Object, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o, ok := c.objects[name]
+func (w *World) Object(name string) (Object, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o, ok := w.objects[name]
 	return o, ok
 }
 
-func (c *Cloud) readS3(req *http.Request, body []byte) (*Call, error) {
+func (w *World) readS3(req *http.Request, body []byte) (*Call, error) {
 	name := strings.TrimPrefix(req.URL.Path, "/")
 	if bucket, _, ok := strings.Cut(req.URL.Host, ".s3."); ok {
 		name = bucket + "/" + name
@@ -318,14 +318,14 @@ func (c *Cloud) readS3(req *http.Request, body []byte) (*Call, error) {
 	switch req.Method {
 	case http.MethodPut:
 		return &Call{Service: "s3", Operation: "PutObject", Target: name, do: func() Answer {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.objects[name] = Object{body, req.Header.Clone()}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.objects[name] = Object{body, req.Header.Clone()}
 			return Answer{Status: 200, Header: http.Header{"Etag": {etag(body)}}}
 		}}, nil
 	case http.MethodGet:
 		return &Call{Service: "s3", Operation: "GetObject", Target: name, do: func() Answer {
-			o, ok := c.Object(name)
+			o, ok := w.Object(name)
 			switch {
 			case !ok:
 				return s3Error(404, "NoSuchKey")
@@ -365,13 +365,13 @@ type Mail struct {
 }
 
 // Mails returns the mails that SES took, in their order.
-func (c *Cloud) Mails() []Mail {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.mails)
+func (w *World) Mails() []Mail {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.mails)
 }
 
-func (c *Cloud) readSES(req *http.Request, body []byte) (*Call, error) {
+func (w *World) readSES(req *http.Request, body []byte) (*Call, error) {
 	if req.URL.Path != "/v2/email/outbound-emails" || req.Method != http.MethodPost {
 		return nil, fmt.Errorf("SES does not support %s %s here", req.Method, req.URL.Path)
 	}
@@ -403,10 +403,10 @@ func (c *Cloud) readSES(req *http.Request, body []byte) (*Call, error) {
 		if slices.ContainsFunc(m.To, func(to string) bool { return strings.HasPrefix(to, "refused") }) {
 			return restError(400, "MessageRejected", "Address blacklisted.")
 		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		m.ID = c.id()
-		c.mails = append(c.mails, m)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		m.ID = w.id()
+		w.mails = append(w.mails, m)
 		a := jsonAnswer(200, map[string]string{"MessageId": m.ID})
 		a.Header.Set("Content-Type", "application/json")
 		return a

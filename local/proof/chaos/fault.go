@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/bbws/order-lambda/local/chaos/cloud"
+	"github.com/bbws/order-lambda/local/proof/world"
 )
 
 // A fault is a way in which a call goes wrong.
@@ -51,19 +51,19 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) { return
 
 // Do implements aws.HTTPClient.
 func (t transport) Do(req *http.Request) (*http.Response, error) {
-	w := t.e.world
+	sim := t.e.world
 	inv := t.e.invocation
 	if inv == nil || inv.dead() {
 		return nil, errKilled
 	}
-	call, err := w.read(req)
+	call, err := sim.read(req)
 	if err != nil {
-		w.broken("a call that nobody understands: %v", err)
+		sim.broken("a call that nobody understands: %v", err)
 		return nil, err
 	}
-	p := &pending{world: w, of: inv, call: call, answered: make(chan struct{})}
+	p := &pending{world: sim, of: inv, call: call, answered: make(chan struct{})}
 	p.step = &step{name: inv.name + " " + call.String(), from: time.Now(), of: inv, do: p.serve}
-	w.enqueue(p.step)
+	sim.enqueue(p.step)
 	select {
 	case <-p.answered:
 	case <-inv.died:
@@ -71,7 +71,7 @@ func (t transport) Do(req *http.Request) (*http.Response, error) {
 		if inv.dead() {
 			break // By the same act.
 		}
-		w.dequeue(p.step)
+		sim.dequeue(p.step)
 		time.Sleep(time.Until(gridAfter(time.Now()))) // Its start, and so its end, may depend on jitter.
 		return nil, req.Context().Err()
 	}
@@ -88,12 +88,12 @@ func (t transport) Do(req *http.Request) (*http.Response, error) {
 
 // A pending is a call on its way.
 type pending struct {
-	world    *world
+	world    *simulation
 	of       *invocation
-	call     *cloud.Call
+	call     *world.Call
 	step     *step
 	answered chan struct{}
-	answer   cloud.Answer
+	answer   world.Answer
 	err      error
 	panics   bool      // whoever made it, on its return
 	took     bool      // effect
@@ -102,42 +102,42 @@ type pending struct {
 
 // serve decides what becomes of a call when its turn comes.
 func (p *pending) serve() {
-	w := p.world
+	sim := p.world
 	if p.of.dead() {
 		return
 	}
-	w.arrived(p)
+	sim.arrived(p)
 	name := p.call.String()
-	w.calls[name]++
-	w.count("calls")
-	if w.calm {
-		w.count("calls without faults")
+	sim.calls[name]++
+	sim.count("calls")
+	if sim.calm {
+		sim.count("calls without faults")
 		p.reply()
 		return
 	}
-	r := w.chance(fmt.Sprintf("call %s %d", name, w.calls[name]))
-	if r.Float64() < w.o.Deadly {
+	r := sim.chance(fmt.Sprintf("call %s %d", name, sim.calls[name]))
+	if r.Float64() < sim.o.Deadly {
 		if r.IntN(2) == 0 {
 			p.carryOut()
 		}
-		w.count("kills")
-		w.trace(p.step.name + ": killed")
+		sim.count("kills")
+		sim.trace(p.step.name + ": killed")
 		p.of.kill()
 		return
 	}
-	mistake := w.chance(fmt.Sprintf("panic %s %d", name, w.calls[name]))
-	if w.happens(mistake, w.o.Deadly/5) {
+	mistake := sim.chance(fmt.Sprintf("panic %s %d", name, sim.calls[name]))
+	if sim.happens(mistake, sim.o.Deadly/5) {
 		if mistake.IntN(2) == 0 {
 			p.carryOut()
 		}
-		w.count("panics")
-		w.trace(p.step.name + ": panics")
+		sim.count("panics")
+		sim.trace(p.step.name + ": panics")
 		p.of.panicked, p.panics = true, true
 		p.of.excused = p.of.excused || p.call.Operation == "ChangeMessageVisibilityBatch"
 		close(p.answered)
 		return
 	}
-	if r.Float64() >= w.o.Faulty {
+	if r.Float64() >= sim.o.Faulty {
 		p.reply()
 		return
 	}
@@ -146,8 +146,8 @@ func (p *pending) serve() {
 	if kind == conflict && (p.call.Service != "dynamodb" || p.call.Operation == "GetItem" || p.call.Operation == "Query") {
 		kind = throttled
 	}
-	w.count(string(kind))
-	w.trace(p.step.name + ": " + string(kind))
+	sim.count(string(kind))
+	sim.trace(p.step.name + ": " + string(kind))
 	coin := r.IntN(2) == 0
 	switch kind {
 	case failBefore:
@@ -156,14 +156,14 @@ func (p *pending) serve() {
 		p.carryOut()
 		p.fail(&networkError{text: "read: connection reset by peer"})
 	case throttled:
-		p.refuse(cloud.Throttled, r.IntN(6))
+		p.refuse(world.Throttled, r.IntN(6))
 	case conflict:
-		p.refuse(cloud.Conflict, r.IntN(6))
+		p.refuse(world.Conflict, r.IntN(6))
 	case serverError:
 		if coin {
 			p.carryOut()
 		}
-		p.refuse(cloud.ServerError, r.IntN(6))
+		p.refuse(world.ServerError, r.IntN(6))
 	case timeout:
 		if coin {
 			p.carryOut()
@@ -190,12 +190,12 @@ func (p *pending) carryOut() {
 		return
 	}
 	p.took = true
-	w := p.world
-	w.current = p.of
+	sim := p.world
+	sim.current = p.of
 	p.answer = p.call.Do()
-	w.carriedOut(p)
-	w.current = nil
-	w.trace(fmt.Sprintf("%s: %d", p.step.name, p.answer.Status))
+	sim.carriedOut(p)
+	sim.current = nil
+	sim.trace(fmt.Sprintf("%s: %d", p.step.name, p.answer.Status))
 }
 
 func (p *pending) reply() {
@@ -204,13 +204,13 @@ func (p *pending) reply() {
 	close(p.answered)
 }
 
-func (p *pending) refuse(t cloud.Trouble, variant int) {
+func (p *pending) refuse(t world.Trouble, variant int) {
 	if p.call.Service == cartService {
 		status := []int{http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusBadGateway}[variant%3]
-		if t == cloud.Throttled {
+		if t == world.Throttled {
 			status = http.StatusTooManyRequests
 		}
-		p.answer = cloud.Answer{Status: status}
+		p.answer = world.Answer{Status: status}
 	} else {
 		p.answer = p.call.Refuse(t, variant)
 	}

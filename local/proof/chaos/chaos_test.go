@@ -9,7 +9,7 @@ import (
 
 	"github.com/matryer/is"
 
-	"github.com/bbws/order-lambda/local/chaos"
+	"github.com/bbws/order-lambda/local/proof/chaos"
 )
 
 var (

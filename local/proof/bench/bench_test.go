@@ -132,7 +132,7 @@ func TestRepeat(t *testing.T) {
 // TestGCIsThatOfTheService holds what invoices are measured with to what main.go sets.
 func TestGCIsThatOfTheService(t *testing.T) {
 	is := is.New(t)
-	source, err := os.ReadFile("../../main.go")
+	source, err := os.ReadFile("../../../main.go")
 	is.NoErr(err)
 	is.True(strings.Contains(string(source), "debug.SetGCPercent(400)"))
 	is.Equal(gcPercent, 400)

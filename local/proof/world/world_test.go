@@ -1,4 +1,4 @@
-package cloud_test
+package world_test
 
 import (
 	"bytes"
@@ -20,8 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/matryer/is"
 
-	"github.com/bbws/order-lambda/local/chaos/cloud"
 	"github.com/bbws/order-lambda/local/emulator"
+	"github.com/bbws/order-lambda/local/proof/world"
 	"github.com/bbws/order-lambda/order"
 	"github.com/bbws/order-lambda/store"
 )
@@ -50,12 +50,12 @@ func TestMain(m *testing.M) {
 // A mirror sends every request to the stand-in and to DynamoDB Local, and compares the answers.
 type mirror struct {
 	t     *testing.T
-	cloud *cloud.Cloud
+	world *world.World
 	calls map[string]int // by operation and outcome
 }
 
 func newMirror(t *testing.T) (*mirror, *dynamodb.Client) {
-	m := &mirror{t: t, cloud: cloud.New(table, time.Now), calls: map[string]int{}}
+	m := &mirror{t: t, world: world.New(table, time.Now), calls: map[string]int{}}
 	cfg := emulator.Config("https://dynamodb.eu-west-1.amazonaws.com")
 	cfg.HTTPClient = &http.Client{Transport: m}
 	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
@@ -69,7 +69,7 @@ func (m *mirror) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	operation := req.Header.Get("X-Amz-Target")
 	req.Body = io.NopCloser(bytes.NewReader(body))
-	call, err := m.cloud.Read(req)
+	call, err := m.world.Read(req)
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +257,7 @@ func TestStore(t *testing.T) {
 	}
 	scan, err := db.Client().Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(table)})
 	is.NoErr(err)
-	is.Equal(len(scan.Items), len(m.cloud.Table.Items())) // both tables hold the same number of items
+	is.Equal(len(scan.Items), len(m.world.Table.Items())) // both tables hold the same number of items
 }
 
 // What the store does not do by itself, but what must not pass unnoticed if it did.

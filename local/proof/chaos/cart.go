@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/bbws/order-lambda/local/chaos/cloud"
+	"github.com/bbws/order-lambda/local/proof/world"
 )
 
 // cartService is the host of the Cart API.
@@ -45,8 +45,8 @@ type basketLine struct {
 }
 
 // basketOf returns the cart with an id: the same for whoever asks, and different from every other.
-func (w *world) basketOf(tenant, cartID string) basket {
-	r := w.chance("cart " + tenant + " " + cartID)
+func (sim *simulation) basketOf(tenant, cartID string) basket {
+	r := sim.chance("cart " + tenant + " " + cartID)
 	n := 1 + r.IntN(4)
 	if r.IntN(100) == 0 {
 		n = 60
@@ -79,27 +79,27 @@ func (b basket) totals() (subtotal, tax, total string) {
 func cents(minor *big.Int) string { return new(big.Rat).SetFrac(minor, big.NewInt(100)).FloatString(2) }
 
 // read tells which call a request is, of AWS or of the Cart API.
-func (w *world) read(req *http.Request) (*cloud.Call, error) {
+func (sim *simulation) read(req *http.Request) (*world.Call, error) {
 	if req.URL.Host != cartService {
-		return w.cloud.Read(req)
+		return sim.cloud.Read(req)
 	}
 	tenant, id := req.Header.Get("X-Tenant-Id"), strings.TrimPrefix(req.URL.Path, "/v1.0/cart/")
-	return cloud.NewCall(cartService, "GetCart", tenant+" "+id, func() cloud.Answer { return w.answerCart(tenant, id) }), nil
+	return world.NewCall(cartService, "GetCart", tenant+" "+id, func() world.Answer { return sim.answerCart(tenant, id) }), nil
 }
 
-func (w *world) answerCart(tenant, id string) cloud.Answer {
+func (sim *simulation) answerCart(tenant, id string) world.Answer {
 	kind := kindOf(id)
 	switch kind {
 	case "missing":
-		return cloud.Answer{Status: http.StatusNotFound}
+		return world.Answer{Status: http.StatusNotFound}
 	case "gone":
-		return cloud.Answer{Status: http.StatusGone}
+		return world.Answer{Status: http.StatusGone}
 	case "refused":
-		return cloud.Answer{Status: http.StatusBadRequest}
+		return world.Answer{Status: http.StatusBadRequest}
 	case "noise":
-		return cloud.Answer{Status: http.StatusOK, Body: []byte(`{"cartId": "` + id + `", "items": "`)}
+		return world.Answer{Status: http.StatusOK, Body: []byte(`{"cartId": "` + id + `", "items": "`)}
 	}
-	b := w.basketOf(tenant, id)
+	b := sim.basketOf(tenant, id)
 	amount := func(minor int64) json.Number { return json.Number(cents(big.NewInt(minor))) }
 	items := []map[string]any{}
 	for i, l := range b.lines {
@@ -119,7 +119,7 @@ func (w *world) answerCart(tenant, id string) cloud.Answer {
 	}
 	body, err := json.Marshal(map[string]any{"success": true, "data": cart})
 	if err != nil {
-		w.t.Fatal(err)
+		sim.t.Fatal(err)
 	}
-	return cloud.Answer{Status: http.StatusOK, Body: body}
+	return world.Answer{Status: http.StatusOK, Body: body}
 }

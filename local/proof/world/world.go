@@ -1,10 +1,10 @@
-// Package cloud stands in for the AWS services that the order service uses: DynamoDB, SQS, SNS, S3 and SES v2. It
+// Package world stands in for the AWS services that the order service uses: DynamoDB, SQS, SNS, S3 and SES v2. It
 // speaks their protocols behind an http.RoundTripper, in this process and without a network, so that thousands of orders
 // pass in seconds and the clock may be a virtual one. It knows what the service asks for and refuses everything else.
 //
 // It answers correctly and at once. Faults are for its user to add: Read tells which call a request is, Do carries it out,
 // and Refuse answers it as the service would in trouble.
-package cloud
+package world
 
 import (
 	"bytes"
@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// Cloud is one account in one region. It is safe for concurrent use.
-type Cloud struct {
+// A World is one account in one region. It is safe for concurrent use.
+type World struct {
 	mu      sync.Mutex
 	now     func() time.Time
 	Table   *Table
@@ -32,8 +32,8 @@ type Cloud struct {
 }
 
 // New returns an account with one table, and neither queues, topics nor objects.
-func New(table string, now func() time.Time) *Cloud {
-	return &Cloud{
+func New(table string, now func() time.Time) *World {
+	return &World{
 		now:     now,
 		Table:   newTable(table, now),
 		queues:  map[string]*Queue{},
@@ -83,8 +83,8 @@ func (a Answer) Response(req *http.Request) *http.Response {
 }
 
 // RoundTrip implements http.RoundTripper without any fault.
-func (c *Cloud) RoundTrip(req *http.Request) (*http.Response, error) {
-	call, err := c.Read(req)
+func (w *World) RoundTrip(req *http.Request) (*http.Response, error) {
+	call, err := w.Read(req)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (c *Cloud) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // Read tells which call a request is. The error says that no service here would understand it.
-func (c *Cloud) Read(req *http.Request) (*Call, error) {
+func (w *World) Read(req *http.Request) (*Call, error) {
 	body, err := readBody(req)
 	if err != nil {
 		return nil, err
@@ -101,15 +101,15 @@ func (c *Cloud) Read(req *http.Request) (*Call, error) {
 	target := req.Header.Get("X-Amz-Target")
 	switch {
 	case strings.HasPrefix(target, "DynamoDB_20120810."):
-		return c.readDynamoDB(strings.TrimPrefix(target, "DynamoDB_20120810."), body)
+		return w.readDynamoDB(strings.TrimPrefix(target, "DynamoDB_20120810."), body)
 	case strings.HasPrefix(target, "AmazonSQS."):
-		return c.readSQS(strings.TrimPrefix(target, "AmazonSQS."), body)
+		return w.readSQS(strings.TrimPrefix(target, "AmazonSQS."), body)
 	case host == "sns":
-		return c.readSNS(body)
+		return w.readSNS(body)
 	case host == "email":
-		return c.readSES(req, body)
+		return w.readSES(req, body)
 	case strings.Contains(req.URL.Host, "s3."):
-		return c.readS3(req, body)
+		return w.readS3(req, body)
 	default:
 		return nil, fmt.Errorf("no service for %s %s", req.Method, req.URL)
 	}
@@ -239,9 +239,9 @@ func xmlAnswer(status int, body any) Answer {
 }
 
 // id returns a serial number as a text that looks like the ids that AWS gives.
-func (c *Cloud) id() string {
-	c.serial++
-	return fmt.Sprintf("00000000-0000-4000-8000-%012x", c.serial)
+func (w *World) id() string {
+	w.serial++
+	return fmt.Sprintf("00000000-0000-4000-8000-%012x", w.serial)
 }
 
 // NewCall returns a call of a service that is not of AWS.

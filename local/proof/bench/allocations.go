@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/bbws/order-lambda/local/bench/calls"
-	"github.com/bbws/order-lambda/local/bench/standin"
+	"github.com/bbws/order-lambda/local/proof/bench/calls"
+	"github.com/bbws/order-lambda/local/proof/bench/standin"
 	"github.com/bbws/order-lambda/roles"
 )
 

@@ -20,7 +20,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bbws/order-lambda/local/chaos/cloud"
+	"github.com/bbws/order-lambda/local/proof/world"
 )
 
 // Options say what a run is like. Equal options make equal runs.
@@ -71,21 +71,21 @@ func Run(t *testing.T, o Options) Report {
 	cryptotest.SetGlobalRandom(t, o.Seed)
 	report := Report{Options: o, Counts: map[string]int{}}
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, o, &report)
-		w.simulate()
-		w.check()
+		sim := newWorld(t, o, &report)
+		sim.simulate()
+		sim.check()
 	})
 	slices.Sort(report.Broken)
 	return report
 }
 
 // A world is everything in a run.
-type world struct {
+type simulation struct {
 	t      *testing.T
 	o      Options
 	report *Report
 	start  time.Time
-	cloud  *cloud.Cloud
+	cloud  *world.World
 	rng    *rand.Rand // decides in the scheduler only
 	calm   bool       // faults have ended
 
@@ -101,54 +101,54 @@ type world struct {
 	memory
 }
 
-func newWorld(t *testing.T, o Options, report *Report) *world {
-	w := &world{
+func newWorld(t *testing.T, o Options, report *Report) *simulation {
+	sim := &simulation{
 		t: t, o: o, report: report,
 		start: time.Now(),
 		rng:   rand.New(rand.NewPCG(o.Seed, 0)), //nolint:gosec // A simulation.
 		calls: map[string]int{},
 	}
-	w.memory = newMemory()
-	w.cloud = cloud.New(tableName, time.Now)
-	w.cloud.Table.OnWrite = w.written
-	w.deploy()
-	return w
+	sim.memory = newMemory()
+	sim.cloud = world.New(tableName, time.Now)
+	sim.cloud.Table.OnWrite = sim.written
+	sim.deploy()
+	return sim
 }
 
 // clock is what an exact clock shows.
-func (w *world) clock() time.Time { return newYearsEve().Add(time.Since(w.start)) }
+func (sim *simulation) clock() time.Time { return newYearsEve().Add(time.Since(sim.start)) }
 
-func (w *world) count(name string) { w.add(name, 1) }
+func (sim *simulation) count(name string) { sim.add(name, 1) }
 
-func (w *world) add(name string, n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.report.Counts[name] += n
+func (sim *simulation) add(name string, n int) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	sim.report.Counts[name] += n
 }
 
 // broken notes that a promise was not kept.
-func (w *world) broken(format string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.report.Broken = append(w.report.Broken, fmt.Sprintf(format, args...))
+func (sim *simulation) broken(format string, args ...any) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	sim.report.Broken = append(sim.report.Broken, fmt.Sprintf(format, args...))
 }
 
 // simulate lets the clients order under faults, and then the service come to rest without.
-func (w *world) simulate() {
-	w.startClients()
-	w.settle()
-	w.calm = true
-	w.startRetries()
-	w.settle()
+func (sim *simulation) simulate() {
+	sim.startClients()
+	sim.settle()
+	sim.calm = true
+	sim.startRetries()
+	sim.settle()
 	for range 2 { // Days later; and once more, to see that what is in the dead-letter queues belongs there.
 		time.Sleep(36 * time.Hour)
-		for _, s := range w.sources {
-			w.add("redriven", s.queue.Redrive())
+		for _, s := range sim.sources {
+			sim.add("redriven", s.queue.Redrive())
 		}
-		w.settle()
+		sim.settle()
 	}
-	w.startReuse()
-	w.settle()
+	sim.startReuse()
+	sim.settle()
 }
 
 // A step is something that waits for its turn. Names are unique among the steps that wait at a time, save for those of
@@ -160,39 +160,39 @@ type step struct {
 	do   func()      // runs in the scheduler
 }
 
-func (w *world) enqueue(s *step) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.steps = append(w.steps, s)
+func (sim *simulation) enqueue(s *step) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	sim.steps = append(sim.steps, s)
 }
 
-func (w *world) dequeue(s *step) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.steps = slices.DeleteFunc(w.steps, func(t *step) bool { return t == s })
+func (sim *simulation) dequeue(s *step) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	sim.steps = slices.DeleteFunc(sim.steps, func(t *step) bool { return t == s })
 }
 
 // settle gives one step after the other its turn until nothing is left to happen.
-func (w *world) settle() {
+func (sim *simulation) settle() {
 	begin := time.Now()
 	for {
 		synctest.Wait() // Whoever had a turn has come to his next step, or to the end.
-		w.endOverdue()
+		sim.endOverdue()
 		if time.Since(begin) > mostDays*24*time.Hour {
-			w.t.Fatalf("seed %d: the simulation does not come to rest: %d steps, %d invocations", w.o.Seed, len(w.steps), len(w.running))
+			sim.t.Fatalf("seed %d: the simulation does not come to rest: %d steps, %d invocations", sim.o.Seed, len(sim.steps), len(sim.running))
 		}
-		ready := w.ready()
-		if (len(ready) == 0 || w.rng.IntN(5) == 0) && w.poll() {
+		ready := sim.ready()
+		if (len(ready) == 0 || sim.rng.IntN(5) == 0) && sim.poll() {
 			continue
 		}
 		if len(ready) > 0 {
-			s := ready[w.rng.IntN(len(ready))]
-			w.dequeue(s)
-			w.trace(s.name)
+			s := ready[sim.rng.IntN(len(ready))]
+			sim.dequeue(s)
+			sim.trace(s.name)
 			s.do()
 			continue
 		}
-		until, ok := w.next()
+		until, ok := sim.next()
 		if !ok {
 			return
 		}
@@ -200,12 +200,12 @@ func (w *world) settle() {
 	}
 }
 
-func (w *world) ready() []*step {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (sim *simulation) ready() []*step {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
 	now := time.Now()
 	var ready []*step
-	for _, s := range w.steps {
+	for _, s := range sim.steps {
 		if !s.from.After(now) {
 			ready = append(ready, s)
 		}
@@ -215,11 +215,11 @@ func (w *world) ready() []*step {
 }
 
 // next returns the next moment of the grid at which something may happen, and whether there is one.
-func (w *world) next() (time.Time, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (sim *simulation) next() (time.Time, bool) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
 	soon := gridAfter(time.Now())
-	if len(w.running) > 0 {
+	if len(sim.running) > 0 {
 		return soon, true
 	}
 	var next time.Time
@@ -228,10 +228,10 @@ func (w *world) next() (time.Time, bool) {
 			next = t
 		}
 	}
-	for _, s := range w.steps {
+	for _, s := range sim.steps {
 		consider(s.from)
 	}
-	for _, s := range w.sources {
+	for _, s := range sim.sources {
 		if t, ok := s.queue.Next(); ok {
 			consider(t)
 		}
@@ -249,30 +249,30 @@ func (w *world) next() (time.Time, bool) {
 func gridAfter(t time.Time) time.Time { return t.Truncate(grid).Add(grid) }
 
 // trace adds to the hash of what happened (FNV-1a).
-func (w *world) trace(what string) {
-	if w.o.Watch != "" && strings.Contains(what, w.o.Watch) {
-		w.t.Logf("%12s  %s", time.Since(w.start), what)
+func (sim *simulation) trace(what string) {
+	if sim.o.Watch != "" && strings.Contains(what, sim.o.Watch) {
+		sim.t.Logf("%12s  %s", time.Since(sim.start), what)
 	}
-	h := w.report.Trace ^ uint64(time.Since(w.start)) //nolint:gosec // Only mixed in.
+	h := sim.report.Trace ^ uint64(time.Since(sim.start)) //nolint:gosec // Only mixed in.
 	for i := range len(what) {
 		h = (h ^ uint64(what[i])) * 1099511628211
 	}
-	w.report.Trace = h
+	sim.report.Trace = h
 }
 
 // chance returns a source of chance for one event, from the seed and from what the event is: a change elsewhere in a run
 // leaves it alone.
-func (w *world) chance(what string) *rand.Rand {
+func (sim *simulation) chance(what string) *rand.Rand {
 	h := uint64(14695981039346656037)
 	for i := range len(what) {
 		h = (h ^ uint64(what[i])) * 1099511628211
 	}
-	return rand.New(rand.NewPCG(w.o.Seed, h)) //nolint:gosec // A simulation.
+	return rand.New(rand.NewPCG(sim.o.Seed, h)) //nolint:gosec // A simulation.
 }
 
 // happens decides about something that goes wrong with a probability, until the faults end.
-func (w *world) happens(r *rand.Rand, probability float64) bool {
-	return r.Float64() < probability && !w.calm
+func (sim *simulation) happens(r *rand.Rand, probability float64) bool {
+	return r.Float64() < probability && !sim.calm
 }
 
 // Columns of the table of runs.

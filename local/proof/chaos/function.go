@@ -24,7 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/bbws/order-lambda/invoice/branding"
-	"github.com/bbws/order-lambda/local/chaos/cloud"
+	"github.com/bbws/order-lambda/local/proof/world"
 	"github.com/bbws/order-lambda/notify/templates"
 	"github.com/bbws/order-lambda/roles"
 )
@@ -48,7 +48,7 @@ type function struct {
 
 // An environment is one process of a function. It handles one invocation at a time and may have a clock of its own mind.
 type environment struct {
-	world      *world
+	world      *simulation
 	function   *function
 	handler    lambda.Handler
 	invocation *invocation
@@ -97,64 +97,64 @@ const enough = 5 * time.Second
 
 // kill ends the process: from now on it has no effect on anything.
 func (i *invocation) kill() {
-	w := i.env.world
+	sim := i.env.world
 	if i.killed.Swap(true) {
 		return
 	}
 	i.cancel()
 	close(i.died)
-	w.mu.Lock()
-	w.steps = slices.DeleteFunc(w.steps, func(s *step) bool { return s.of == i })
-	w.mu.Unlock()
-	w.end(i, result{})
+	sim.mu.Lock()
+	sim.steps = slices.DeleteFunc(sim.steps, func(s *step) bool { return s.of == i })
+	sim.mu.Unlock()
+	sim.end(i, result{})
 }
 
-func (w *world) end(i *invocation, r result) {
-	i.ended, i.until = i.env.Now(), w.versions
-	w.mu.Lock()
-	w.running = slices.DeleteFunc(w.running, func(j *invocation) bool { return j == i })
-	w.mu.Unlock()
+func (sim *simulation) end(i *invocation, r result) {
+	i.ended, i.until = i.env.Now(), sim.versions
+	sim.mu.Lock()
+	sim.running = slices.DeleteFunc(sim.running, func(j *invocation) bool { return j == i })
+	sim.mu.Unlock()
 	i.finish(r)
 }
 
 // endOverdue kills what exceeds its function's timeout, as Lambda does.
-func (w *world) endOverdue() {
-	for _, i := range slices.Clone(w.running) {
+func (sim *simulation) endOverdue() {
+	for _, i := range slices.Clone(sim.running) {
 		if !i.returned.Load() && !time.Now().Before(i.deadline) {
-			w.count("timeouts of functions")
+			sim.count("timeouts of functions")
 			i.kill()
 		}
 	}
 }
 
 // deploy makes queues, topic, buckets and functions as deploy/ does.
-func (w *world) deploy() {
-	w.functions = map[string]*function{}
-	add := func(role string, q *cloud.Queue, batch, most int, timeout time.Duration) {
+func (sim *simulation) deploy() {
+	sim.functions = map[string]*function{}
+	add := func(role string, q *world.Queue, batch, most int, timeout time.Duration) {
 		env := map[string]string{
 			"ROLE": role, "ENVIRONMENT": "dev", "AWS_REGION": "eu-west-1", "DYNAMODB_TABLE_NAME": tableName, "TAX_RATE": taxRate,
 			"ORDER_EVENTS_TOPIC_ARN": topicARN, "CART_LAMBDA_API_URL": "https://" + cartService + "/v1.0/cart",
 			"S3_ORDERS_BUCKET": ordersBucket, "S3_EMAIL_TEMPLATES_BUCKET": templatesBucket,
 			"SES_FROM_ADDRESS": "orders@kimmyai.example", "INTERNAL_NOTIFICATION_EMAIL": team, "SQS_QUEUE_URL": q.URL,
 		}
-		w.functions[role] = &function{role: role, timeout: timeout, env: env}
+		sim.functions[role] = &function{role: role, timeout: timeout, env: env}
 		if batch > 0 {
-			w.sources = append(w.sources, &source{role: role, queue: q, batch: batch, most: most})
+			sim.sources = append(sim.sources, &source{role: role, queue: q, batch: batch, most: most})
 		}
 	}
-	queue := func(name string, timeout time.Duration) *cloud.Queue {
-		q := w.cloud.AddQueue("bbws-order-"+name+"-dev", 6*timeout, 3)
-		q.Late = w.late
+	queue := func(name string, timeout time.Duration) *world.Queue {
+		q := sim.cloud.AddQueue("bbws-order-"+name+"-dev", 6*timeout, 3)
+		q.Late = sim.late
 		return q
 	}
 	creation := queue("creation", 30*time.Second)
-	creation.OnSend = w.sent
+	creation.OnSend = sim.sent
 	pdf := queue("pdf", 60*time.Second)
 	internal := queue("internal-notify", 30*time.Second)
 	customer := queue("customer-notify", 30*time.Second)
-	w.cloud.Subscribe(topicARN, pdf, true)
-	w.cloud.Subscribe(topicARN, internal, w.o.Seed%2 == 0)
-	w.cloud.Subscribe(topicARN, customer, true)
+	sim.cloud.Subscribe(topicARN, pdf, true)
+	sim.cloud.Subscribe(topicARN, internal, sim.o.Seed%2 == 0)
+	sim.cloud.Subscribe(topicARN, customer, true)
 	for _, role := range []string{"create_order", "get_order", "list_orders", "update_order"} {
 		add(role, creation, 0, 0, 30*time.Second)
 	}
@@ -163,10 +163,10 @@ func (w *world) deploy() {
 	add("order_internal_notifier", internal, 10, 5, 30*time.Second)
 	add("customer_order_confirmation", customer, 10, 5, 30*time.Second)
 	for _, name := range []string{"internal/order_notification.html", "customer/order_confirmation.html"} {
-		w.cloud.Put(templatesBucket, name, mustRead(templates.FS.ReadFile(name)))
+		sim.cloud.Put(templatesBucket, name, mustRead(templates.FS.ReadFile(name)))
 	}
-	w.cloud.Put(templatesBucket, "branding/company.json", mustRead(branding.Files.ReadFile("company.json")))
-	w.cloud.Put(templatesBucket, "branding/logo.png", smallLogo())
+	sim.cloud.Put(templatesBucket, "branding/company.json", mustRead(branding.Files.ReadFile("company.json")))
+	sim.cloud.Put(templatesBucket, "branding/logo.png", smallLogo())
 }
 
 // smallLogo is a picture that costs little to read: every new process reads it.
@@ -187,36 +187,36 @@ func mustRead(data []byte, err error) []byte {
 
 // late is how much later than asked a message comes again. The service's backoff has a jitter that the seed does not decide;
 // up to its upper bound the message is therefore late, and sometimes a good deal more.
-func (w *world) late(m *cloud.Message, asked time.Duration) time.Duration {
+func (sim *simulation) late(m *world.Message, asked time.Duration) time.Duration {
 	most := 10 * time.Second << (m.Receives - 1)
 	var late time.Duration
 	if 0 < asked && asked <= most {
 		late = most - asked
 	}
-	if r := w.chance("late " + m.Handle); w.happens(r, 0.1) {
+	if r := sim.chance("late " + m.Handle); sim.happens(r, 0.1) {
 		late += time.Duration(r.IntN(600)) * time.Second
 	}
 	return late
 }
 
 // invoke starts an invocation in an environment of the role, warm or new. The name says who asks.
-func (w *world) invoke(role string, payload []byte, finish func(*invocation, result)) {
-	w.serial++
-	f := w.functions[role]
-	inv := &invocation{name: fmt.Sprintf("%07d %s", w.serial, role), role: role, died: make(chan struct{}), unknown: map[string]bool{}}
-	r := w.chance("invocation " + inv.name)
-	e := w.environment(f, r)
-	inv.env, e.invocation, inv.began, inv.since = e, inv, e.Now(), w.versions
+func (sim *simulation) invoke(role string, payload []byte, finish func(*invocation, result)) {
+	sim.serial++
+	f := sim.functions[role]
+	inv := &invocation{name: fmt.Sprintf("%07d %s", sim.serial, role), role: role, died: make(chan struct{}), unknown: map[string]bool{}}
+	r := sim.chance("invocation " + inv.name)
+	e := sim.environment(f, r)
+	inv.env, e.invocation, inv.began, inv.since = e, inv, e.Now(), sim.versions
 	left := f.timeout
-	if w.happens(r, 0.01) {
+	if sim.happens(r, 0.01) {
 		left = time.Duration(1+r.IntN(8)) * time.Second // A batch that comes when the time is nearly over.
-		w.count("invocations short of time")
+		sim.count("invocations short of time")
 	}
 	inv.deadline = time.Now().Add(left)
-	inv.late = left < enough && slices.ContainsFunc(w.sources, func(s *source) bool { return s.role == role })
+	inv.late = left < enough && slices.ContainsFunc(sim.sources, func(s *source) bool { return s.role == role })
 	inv.finish = func(r result) {
 		if inv.panicked && !inv.excused && !inv.dead() && r.payload == nil {
-			w.broken("%s failed as a whole because one call panicked", inv.name)
+			sim.broken("%s failed as a whole because one call panicked", inv.name)
 		}
 		if !inv.dead() {
 			e.invocation = nil
@@ -226,8 +226,8 @@ func (w *world) invoke(role string, payload []byte, finish func(*invocation, res
 	}
 	ctx := lambdacontext.NewContext(context.Background(), &lambdacontext.LambdaContext{AwsRequestID: inv.name})
 	ctx, inv.cancel = context.WithDeadline(ctx, inv.deadline)
-	w.running = append(w.running, inv)
-	w.count("invocations")
+	sim.running = append(sim.running, inv)
+	sim.count("invocations")
 	go func() {
 		answer, err := e.call(ctx, payload)
 		inv.cancel()
@@ -238,7 +238,7 @@ func (w *world) invoke(role string, payload []byte, finish func(*invocation, res
 			answer = nil
 		}
 		inv.returned.Store(true)
-		w.enqueue(&step{name: inv.name + " ends", from: time.Now(), of: inv, do: func() { w.end(inv, result{answer}) }})
+		sim.enqueue(&step{name: inv.name + " ends", from: time.Now(), of: inv, do: func() { sim.end(inv, result{answer}) }})
 	}()
 }
 
@@ -254,17 +254,17 @@ func (e *environment) call(ctx context.Context, payload []byte) (answer []byte, 
 }
 
 // environment returns an idle environment of the function or a new one. Clocks jump between invocations.
-func (w *world) environment(f *function, r *rand.Rand) *environment {
+func (sim *simulation) environment(f *function, r *rand.Rand) *environment {
 	var e *environment
-	if n := len(f.idle); n > 0 && !w.happens(r, 0.03) {
+	if n := len(f.idle); n > 0 && !sim.happens(r, 0.03) {
 		i := r.IntN(n)
 		e = f.idle[i]
 		f.idle = slices.Delete(f.idle, i, i+1)
 	} else {
-		e = &environment{world: w, function: f}
+		e = &environment{world: sim, function: f}
 		settings, err := roles.Configure(func(name string) string { return f.env[name] })
 		if err != nil {
-			w.t.Fatal(err)
+			sim.t.Fatal(err)
 		}
 		e.handler = roles.Build(settings, roles.Deps{
 			AWS: aws.Config{
@@ -276,14 +276,14 @@ func (w *world) environment(f *function, r *rand.Rand) *environment {
 				ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
 			},
 			Transport: transport{e},
-			Stdout:    &logReader{w: w, e: e},
+			Stdout:    &logReader{sim: sim, e: e},
 			Now:       e.Now,
 		})
-		w.count("cold starts")
+		sim.count("cold starts")
 	}
-	if w.happens(r, 0.05) {
+	if sim.happens(r, 0.05) {
 		e.skew.Store(int64(time.Duration(r.Int64N(int64(2*mostSkew))) - mostSkew))
-		w.count("clock jumps")
+		sim.count("clock jumps")
 	}
 	return e
 }
@@ -301,9 +301,9 @@ func (e *environment) retryer() aws.Retryer {
 
 // A logReader reads what a process logs: nothing personal may be in it.
 type logReader struct {
-	w  *world
-	e  *environment
-	mu sync.Mutex
+	sim *simulation
+	e   *environment
+	mu  sync.Mutex
 }
 
 var stack = regexp.MustCompile(`"stack":"[^"]*"`)
@@ -318,18 +318,18 @@ func (l *logReader) Write(line []byte) (int, error) {
 	if i := l.e.invocation; i != nil && i.panicked {
 		line = stack.ReplaceAll(line, nil) // Its files have an @ before their module's version.
 	} else if bytes.Contains(line, []byte("panic")) {
-		l.w.broken("panic: %s", line)
+		l.sim.broken("panic: %s", line)
 	}
 	if bytes.Contains(line, []byte("@")) || bytes.Contains(line, []byte(street)) {
-		l.w.broken("personal data in the log: %s", line)
+		l.sim.broken("personal data in the log: %s", line)
 	}
 	if bytes.Contains(line, []byte(`"_aws"`)) {
 		var m struct{ Duplicates, MailFallbacks, OrdersRecorded int }
 		if err := json.Unmarshal(line, &m); err != nil {
-			l.w.broken("metrics that are no JSON: %s", line)
+			l.sim.broken("metrics that are no JSON: %s", line)
 		}
-		l.w.add("duplicates suppressed", m.Duplicates)
-		l.w.add("mails without template", m.MailFallbacks)
+		l.sim.add("duplicates suppressed", m.Duplicates)
+		l.sim.add("mails without template", m.MailFallbacks)
 	}
 	return n, nil
 }
@@ -337,7 +337,7 @@ func (l *logReader) Write(line []byte) (int, error) {
 // A source delivers the messages of a queue to a function, as Lambda's event source mapping does.
 type source struct {
 	role        string
-	queue       *cloud.Queue
+	queue       *world.Queue
 	batch, most int
 	busy        int
 }
@@ -353,92 +353,92 @@ func orderOf(body string) string {
 }
 
 // poll starts one batch, if there is a message and a function free for it.
-func (w *world) poll() bool {
-	for _, i := range w.rng.Perm(len(w.sources)) {
-		s := w.sources[i]
+func (sim *simulation) poll() bool {
+	for _, i := range sim.rng.Perm(len(sim.sources)) {
+		s := sim.sources[i]
 		if s.busy >= s.most {
 			continue
 		}
 		// Some are left for later, so that the order of delivery is not that of sending. Two messages about one order come
 		// in batches of their own: in one batch nothing would tell their calls apart when the run is repeated.
 		about := map[string]bool{}
-		messages := s.queue.Receive(1+w.rng.IntN(s.batch), func(m cloud.Message) bool {
+		messages := s.queue.Receive(1+sim.rng.IntN(s.batch), func(m world.Message) bool {
 			id := orderOf(m.Body)
-			if about[id] || w.rng.IntN(6) == 0 {
+			if about[id] || sim.rng.IntN(6) == 0 {
 				return false
 			}
 			about[id] = true
 			return true
 		})
 		if len(messages) > 0 {
-			w.deliver(s, messages)
+			sim.deliver(s, messages)
 			return true
 		}
 	}
 	return false
 }
 
-func (w *world) deliver(s *source, messages []cloud.Message) {
+func (sim *simulation) deliver(s *source, messages []world.Message) {
 	event := events.SQSEvent{}
 	for _, m := range messages {
 		event.Records = append(event.Records, events.SQSMessage{
 			MessageId: m.ID, ReceiptHandle: m.Handle, Body: m.Body, EventSource: "aws:sqs", AWSRegion: "eu-west-1",
 			Attributes: map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.Receives), "SentTimestamp": strconv.FormatInt(m.Sent.UnixMilli(), 10)},
 		})
-		w.count("deliveries")
+		sim.count("deliveries")
 		if m.Receives > 1 {
-			w.count("redeliveries")
+			sim.count("redeliveries")
 		}
 		// SQS may deliver a message again while it is being handled.
-		if r := w.chance("twice " + m.Handle); w.happens(r, 0.03) {
+		if r := sim.chance("twice " + m.Handle); sim.happens(r, 0.03) {
 			s.queue.Show(m.Handle, time.Duration(r.IntN(40))*time.Second)
-			w.count("visibility run out")
+			sim.count("visibility run out")
 		}
 	}
 	payload, err := json.Marshal(event)
 	if err != nil {
-		w.t.Fatal(err)
+		sim.t.Fatal(err)
 	}
-	w.trace("deliver " + string(payload))
+	sim.trace("deliver " + string(payload))
 	s.busy++
-	w.invoke(s.role, payload, func(inv *invocation, r result) {
+	sim.invoke(s.role, payload, func(inv *invocation, r result) {
 		s.busy--
-		w.deleteDone(s, inv, messages, r)
+		sim.deleteDone(s, inv, messages, r)
 	})
 }
 
 // deleteDone deletes the messages of a batch that were handled.
-func (w *world) deleteDone(s *source, inv *invocation, messages []cloud.Message, r result) {
+func (sim *simulation) deleteDone(s *source, inv *invocation, messages []world.Message, r result) {
 	if r.payload == nil {
 		inv.failures = len(messages)
 		return
 	}
 	var answer events.SQSEventResponse
 	if err := json.Unmarshal(r.payload, &answer); err != nil {
-		w.broken("%s answered what is no batch response: %s", inv.name, r.payload)
+		sim.broken("%s answered what is no batch response: %s", inv.name, r.payload)
 		return
 	}
 	failed := map[string]bool{}
 	for _, f := range answer.BatchItemFailures {
-		if !slices.ContainsFunc(messages, func(m cloud.Message) bool { return m.ID == f.ItemIdentifier }) || failed[f.ItemIdentifier] {
-			w.broken("%s reported %q, which it was not given, or twice", inv.name, f.ItemIdentifier)
+		if !slices.ContainsFunc(messages, func(m world.Message) bool { return m.ID == f.ItemIdentifier }) || failed[f.ItemIdentifier] {
+			sim.broken("%s reported %q, which it was not given, or twice", inv.name, f.ItemIdentifier)
 		}
 		failed[f.ItemIdentifier] = true
 	}
 	inv.failures = len(failed)
-	w.checkBatch(inv)
+	sim.checkBatch(inv)
 	for _, m := range messages {
 		if failed[m.ID] && !strings.Contains(inv.delayed, m.Handle) {
-			w.broken("%s reported %s as failed, and never said when it should come again", inv.name, m.ID)
+			sim.broken("%s reported %s as failed, and never said when it should come again", inv.name, m.ID)
 		}
 		switch {
 		case failed[m.ID]:
-			w.count("messages failed")
-		case w.happens(w.chance("delete "+m.Handle), 0.01):
-			w.count("deletes lost") // It comes again after its visibility timeout.
+			sim.count("messages failed")
+		case sim.happens(sim.chance("delete "+m.Handle), 0.01):
+			sim.count("deletes lost") // It comes again after its visibility timeout.
 		default:
 			s.queue.Delete(m.Handle)
 		}
 	}
-	w.trace("done " + inv.name + strings.Repeat("!", len(failed)))
+	sim.trace("done " + inv.name + strings.Repeat("!", len(failed)))
 }

@@ -26,8 +26,8 @@ import (
 	"time"
 
 	"github.com/bbws/order-lambda/deploy"
-	"github.com/bbws/order-lambda/local/bench/standin"
 	"github.com/bbws/order-lambda/local/emulator"
+	"github.com/bbws/order-lambda/local/proof/bench/standin"
 )
 
 func main() {
@@ -122,7 +122,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	}
 	dir := filepath.Join(b.root, ".cache", "bench")
 	b.bare, b.floor = filepath.Join(dir, "bare"), filepath.Join(dir, "floor")
-	programs := map[string]string{b.bare: "./local/bench/bare", b.floor: "./local/bench/floor"}
+	programs := map[string]string{b.bare: "./local/proof/bench/bare", b.floor: "./local/proof/bench/floor"}
 	if b.binary == "" {
 		b.binary = filepath.Join(dir, "bootstrap")
 		programs[b.binary] = "."

@@ -9,10 +9,10 @@ import (
 
 	"github.com/matryer/is"
 
-	"github.com/bbws/order-lambda/local/contract"
+	"github.com/bbws/order-lambda/local/proof/contract"
 )
 
-const file = "../../roles/openapi.yaml"
+const file = "../../../roles/openapi.yaml"
 
 // The kinds of answers that the tests are given.
 const (

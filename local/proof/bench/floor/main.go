@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/config"
 
-	"github.com/bbws/order-lambda/local/bench/calls"
+	"github.com/bbws/order-lambda/local/proof/bench/calls"
 )
 
 func main() {

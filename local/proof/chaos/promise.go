@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/bbws/order-lambda/invoice"
-	"github.com/bbws/order-lambda/local/chaos/cloud"
+	"github.com/bbws/order-lambda/local/proof/world"
 	"github.com/bbws/order-lambda/order"
 	"github.com/bbws/order-lambda/store"
 )
@@ -49,7 +49,7 @@ func newMemory() memory {
 
 // A version is an order as an invocation left it.
 type version struct {
-	item   cloud.Item
+	item   world.Item
 	by     *invocation
 	serial int // of all versions of all orders
 }
@@ -66,14 +66,14 @@ type sentMail struct {
 	known    bool // the ledger already had one
 }
 
-func (w *world) expectDead(queue string, n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.deadNoise[queue] += n
+func (sim *simulation) expectDead(queue string, n int) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	sim.deadNoise[queue] += n
 }
 
 // written remembers what happens to orders, receipts and counters.
-func (w *world) written(before, after cloud.Item) {
+func (sim *simulation) written(before, after world.Item) {
 	item := after
 	if item == nil {
 		item = before
@@ -83,81 +83,81 @@ func (w *world) written(before, after cloud.Item) {
 	switch kind {
 	case "ORDER":
 		if after == nil {
-			w.broken("order %s was deleted by %s", rest, w.current.name)
+			sim.broken("order %s was deleted by %s", rest, sim.current.name)
 			return
 		}
-		w.versions++
-		w.history[rest] = append(w.history[rest], version{after, w.current, w.versions})
+		sim.versions++
+		sim.history[rest] = append(sim.history[rest], version{after, sim.current, sim.versions})
 	case "RECEIPT":
-		if w.receipts[rest] == nil {
-			w.receipts[rest] = w.current
+		if sim.receipts[rest] == nil {
+			sim.receipts[rest] = sim.current
 		}
-		w.toldFailure(rest, before.Text("state"), after)
+		sim.toldFailure(rest, before.Text("state"), after)
 	case "COUNTER":
 		n, _ := strconv.Atoi(after.Text("value"))
 		number := fmt.Sprintf("%s ORD-%s-%05d", tenant, strings.TrimPrefix(rest, "ORDER#"), n)
-		if w.numbers[number] != nil {
-			w.broken("%s was given out twice", number)
+		if sim.numbers[number] != nil {
+			sim.broken("%s was given out twice", number)
 		}
-		w.numbers[number] = w.current
+		sim.numbers[number] = sim.current
 		if was, _ := strconv.Atoi(before.Text("value")); n != was+1 {
-			w.broken("counter of %s went from %d to %d", tenant, was, n)
+			sim.broken("counter of %s went from %d to %d", tenant, was, n)
 		}
 	}
 }
 
 // toldFailure: a failure that was told is not taken back before a message is on its way that may yet make the order. Whoever takes it
 // back may die at once.
-func (w *world) toldFailure(id, was string, after cloud.Item) {
+func (sim *simulation) toldFailure(id, was string, after world.Item) {
 	switch {
 	case after.Text("state") == "failed":
-		w.failedAt[id] = w.asked[id]
-	case was == "failed" && after != nil && w.asked[id] == w.failedAt[id]:
-		w.broken("receipt of order %s no longer says failed after %s, although nothing was sent since", id, w.current.name)
+		sim.failedAt[id] = sim.asked[id]
+	case was == "failed" && after != nil && sim.asked[id] == sim.failedAt[id]:
+		sim.broken("receipt of order %s no longer says failed after %s, although nothing was sent since", id, sim.current.name)
 	}
 }
 
 // sent remembers what the messages say that ask for one order: they must agree.
-func (w *world) sent(m cloud.Message) {
-	w.mu.Lock()
-	w.asked[orderOf(m.Body)]++
-	w.mu.Unlock()
+func (sim *simulation) sent(m world.Message) {
+	sim.mu.Lock()
+	sim.asked[orderOf(m.Body)]++
+	sim.mu.Unlock()
 	var c creation
 	if json.Unmarshal([]byte(m.Body), &c) != nil || c.OrderNumber == "" {
 		return
 	}
-	first, ok := w.messages[c.OrderID]
+	first, ok := sim.messages[c.OrderID]
 	if !ok {
-		w.messages[c.OrderID] = c
+		sim.messages[c.OrderID] = c
 	} else if first != c {
-		w.broken("order %s was queued as %v and as %v", c.OrderID, first, c)
+		sim.broken("order %s was queued as %v and as %v", c.OrderID, first, c)
 	}
 }
 
 // carriedOut remembers the mails that SES took, at the moment when it did.
-func (w *world) carriedOut(p *pending) {
+func (sim *simulation) carriedOut(p *pending) {
 	if p.call.Service != "ses" || p.answer.Status != http.StatusOK {
 		return
 	}
 	m := &sentMail{by: p.of}
-	for _, v := range w.history[p.orderID()] {
-		ledger := w.cloud.Table.Item(v.item.Text("PK"), "SENT#"+p.orderID()+"#"+p.of.role)
+	for _, v := range sim.history[p.orderID()] {
+		ledger := sim.cloud.Table.Item(v.item.Text("PK"), "SENT#"+p.orderID()+"#"+p.of.role)
 		m.known = ledger.Text("messageId") != ""
 	}
-	w.mails[p.call.Target] = append(w.mails[p.call.Target], m)
+	sim.mails[p.call.Target] = append(sim.mails[p.call.Target], m)
 	p.mail = m
 }
 
 // arrived remembers what a process tries, whatever comes of it: to note or give up a mail in the ledger, to delay messages, and to
 // work on messages although its time is nearly over.
-func (w *world) arrived(p *pending) {
+func (sim *simulation) arrived(p *pending) {
 	inv := p.of
 	switch {
 	case p.call.Operation == "ChangeMessageVisibilityBatch":
 		inv.delayed += p.call.Target
 	case inv.late:
 		inv.late = false // Once is enough.
-		w.broken("%s began with a message although it was nearly at its end: %s", inv.name, p.call)
+		sim.broken("%s began with a message although it was nearly at its end: %s", inv.name, p.call)
 	}
 	switch {
 	case p.call.Service == "ses":
@@ -165,7 +165,7 @@ func (w *world) arrived(p *pending) {
 	case p.call.Operation == "UpdateItem" && strings.Contains(p.call.Target, "|SENT#"):
 		delete(inv.unknown, p.orderID())
 		for _, kind := range []string{"internal", "customer"} {
-			for _, m := range w.mails[kind+" "+p.orderID()] {
+			for _, m := range sim.mails[kind+" "+p.orderID()] {
 				if m.by == inv && m.answered {
 					m.noting = true
 				}
@@ -175,16 +175,16 @@ func (w *world) arrived(p *pending) {
 }
 
 // checkBatch: whoever sent a mail, or failed to, tells the ledger, so that nobody waits for him.
-func (w *world) checkBatch(inv *invocation) {
+func (sim *simulation) checkBatch(inv *invocation) {
 	for id := range inv.unknown {
 		if !inv.panicked {
-			w.broken("order %s: %s neither noted its mail nor gave up its claim", id, inv.name)
+			sim.broken("order %s: %s neither noted its mail nor gave up its claim", id, inv.name)
 		}
 	}
 }
 
 // replied remembers that the process learned of a mail that SES took.
-func (*world) replied(p *pending) {
+func (*simulation) replied(p *pending) {
 	if p.mail != nil {
 		p.mail.answered = true
 	}
@@ -201,14 +201,14 @@ func (p *pending) orderID() string {
 }
 
 // startReads reads everything through the API, after all has come to rest.
-func (w *world) startReads() {
+func (sim *simulation) startReads() {
 	for _, tenant := range tenants() {
 		seen := map[string]bool{}
-		w.listed[tenant] = seen
+		sim.listed[tenant] = seen
 		go func() {
 			token := ""
 			for page := 0; page == 0 || token != ""; page++ {
-				c := w.request("list "+tenant, "list_orders", tenant, func(e *events.APIGatewayProxyRequest) {
+				c := sim.request("list "+tenant, "list_orders", tenant, func(e *events.APIGatewayProxyRequest) {
 					e.PathParameters = map[string]string{"tenantId": tenant}
 					e.QueryStringParameters = map[string]string{"pageSize": "100"}
 					if page%2 == 1 || token != "" {
@@ -219,83 +219,83 @@ func (w *world) startReads() {
 				for _, o := range orders {
 					id, _ := o.(map[string]any)["id"].(string)
 					if seen[id] {
-						w.broken("order %s is listed twice", id)
+						sim.broken("order %s is listed twice", id)
 					}
 					seen[id] = true
 				}
 				pagination, _ := c.data["pagination"].(map[string]any)
 				token, _ = pagination["nextToken"].(string)
 				if c.status != http.StatusOK || token != "" && len(orders) != 100 {
-					w.broken("list of %s: page %d was answered %d with %d orders", tenant, page, c.status, len(orders))
+					sim.broken("list of %s: page %d was answered %d with %d orders", tenant, page, c.status, len(orders))
 				}
 			}
 		}()
 	}
-	for i, wi := range w.wishes {
+	for i, wi := range sim.wishes {
 		if wi.orderID == "" {
 			continue
 		}
 		go func() {
-			c := w.get(fmt.Sprintf("reader %d", i), wi)
+			c := sim.get(fmt.Sprintf("reader %d", i), wi)
 			bad, isBad := badCarts()[kindOf(wi.cartID)]
 			reason, _ := c.data["failureReason"].(string)
 			link, _ := c.data["pdfUrl"].(string)
 			switch {
 			case isBad && (c.data["status"] != "failed" || reason == "" || !strings.HasPrefix(reason, bad)):
-				w.broken("order %s with cart %s shows as %v because of %q", wi.orderID, wi.cartID, c.data["status"], reason)
+				sim.broken("order %s with cart %s shows as %v because of %q", wi.orderID, wi.cartID, c.data["status"], reason)
 			case !isBad && !strings.HasPrefix(link, "https://"):
-				w.broken("order %s shows the link %q to its invoice", wi.orderID, link)
+				sim.broken("order %s shows the link %q to its invoice", wi.orderID, link)
 			}
 		}()
 	}
 }
 
 // check holds what is left against what was promised.
-func (w *world) check() {
-	w.startReads()
-	w.settle()
-	orders := w.checkOrders()
-	w.checkNumbers(orders)
-	w.checkKeys()
-	w.checkInvoices(orders)
-	w.checkMails(orders)
-	w.checkDeadLetters()
-	w.checkChanges()
-	w.checkTenants()
-	w.checkExpiry()
+func (sim *simulation) check() {
+	sim.startReads()
+	sim.settle()
+	orders := sim.checkOrders()
+	sim.checkNumbers(orders)
+	sim.checkKeys()
+	sim.checkInvoices(orders)
+	sim.checkMails(orders)
+	sim.checkDeadLetters()
+	sim.checkChanges()
+	sim.checkTenants()
+	sim.checkExpiry()
 }
 
 // checkExpiry: after a month nothing is known of an order that failed, although the table still has its receipt.
-func (w *world) checkExpiry() {
+func (sim *simulation) checkExpiry() {
 	time.Sleep(31 * 24 * time.Hour)
-	for i, wi := range w.wishes {
+	for i, wi := range sim.wishes {
 		if _, bad := badCarts()[kindOf(wi.cartID)]; !bad || wi.orderID == "" {
 			continue
 		}
-		w.count("receipts expired")
+		sim.count("receipts expired")
 		go func() {
-			c := w.request(fmt.Sprintf("latecomer %d", i), "get_order", wi.tenant, func(e *events.APIGatewayProxyRequest) {
+			c := sim.request(fmt.Sprintf("latecomer %d", i), "get_order", wi.tenant, func(e *events.APIGatewayProxyRequest) {
 				e.PathParameters = map[string]string{"orderId": wi.orderID}
 			})
 			if c.status != http.StatusNotFound {
-				w.broken("order %s: GET was answered %d after its receipt expired", wi.orderID, c.status)
+				sim.broken("order %s: GET was answered %d after its receipt expired", wi.orderID, c.status)
 			}
 		}()
 	}
-	w.settle()
+	sim.settle()
 }
 
 // checkOrders: every 202 has one order record with the number and time of its answer and the right amounts, or says why not.
-func (w *world) checkOrders() map[string]cloud.Item {
-	orders := map[string]cloud.Item{}
-	for _, item := range w.cloud.Table.Items() {
+func (sim *simulation) checkOrders() map[string]world.Item {
+	orders := map[string]world.Item{}
+	for _, item := range sim.cloud.Table.Items() {
 		if strings.HasPrefix(item.Text("SK"), "ORDER#") {
 			orders[item.Text("id")] = item
 		}
 	}
-	w.add("recorded", len(orders))
+	sim.add("recorded", len(orders))
 	wanted := map[string]bool{}
-	for _, wi := range w.wishes {
+	for _, wi := range sim.wishes {
 		ids := map[string]bool{}
 		if len(wi.posts) == 0 && wi.orderID != "" {
 			ids[wi.orderID] = true // Another producer's.
@@ -304,11 +304,11 @@ func (w *world) checkOrders() map[string]cloud.Item {
 			if c.status == http.StatusAccepted {
 				id, _ := c.data["orderId"].(string)
 				ids[id] = true
-				if number := c.data["orderNumber"]; number != w.messages[id].OrderNumber {
-					w.broken("order %s was answered as %v and queued as %s", id, number, w.messages[id].OrderNumber)
+				if number := c.data["orderNumber"]; number != sim.messages[id].OrderNumber {
+					sim.broken("order %s was answered as %v and queued as %s", id, number, sim.messages[id].OrderNumber)
 				}
 				if c.header["Location"] != "/v1.0/orders/"+id {
-					w.broken("order %s was answered with the location %s", id, c.header["Location"])
+					sim.broken("order %s was answered with the location %s", id, c.header["Location"])
 				}
 			}
 		}
@@ -316,70 +316,70 @@ func (w *world) checkOrders() map[string]cloud.Item {
 			wanted[id] = true
 			item := orders[id]
 			if _, bad := badCarts()[kindOf(wi.cartID)]; bad {
-				w.count("failed for good")
+				sim.count("failed for good")
 				if item != nil {
-					w.broken("order %s was recorded with cart %s", id, wi.cartID)
+					sim.broken("order %s was recorded with cart %s", id, wi.cartID)
 				}
 				continue
 			}
 			if item == nil {
-				w.broken("order %s was accepted and is not recorded", id)
+				sim.broken("order %s was accepted and is not recorded", id)
 				continue
 			}
-			w.checkOrder(wi, id, item)
+			sim.checkOrder(wi, id, item)
 		}
 	}
 	for id, item := range orders {
 		if !wanted[id] {
-			if inv := w.receipts[id]; inv == nil || inv.status == http.StatusAccepted {
-				w.broken("order %s is recorded and was never asked for", id)
+			if inv := sim.receipts[id]; inv == nil || inv.status == http.StatusAccepted {
+				sim.broken("order %s is recorded and was never asked for", id)
 			}
-			w.count("recorded though POST failed")
+			sim.count("recorded though POST failed")
 		}
-		if !w.listed[item.Text("tenantId")][id] {
-			w.broken("order %s is not listed", id)
+		if !sim.listed[item.Text("tenantId")][id] {
+			sim.broken("order %s is not listed", id)
 		}
 	}
-	for tenant, listed := range w.listed {
+	for tenant, listed := range sim.listed {
 		for id := range listed {
 			if orders[id].Text("tenantId") != tenant {
-				w.broken("order %s is listed for %s", id, tenant)
+				sim.broken("order %s is listed for %s", id, tenant)
 			}
 		}
 	}
-	for _, item := range w.cloud.Table.Items() {
+	for _, item := range sim.cloud.Table.Items() {
 		id := item.Text("id")
 		if !strings.HasPrefix(item.Text("SK"), "RECEIPT#") || orders[id] != nil || item.Text("state") == "failed" {
 			continue
 		}
 		if wanted[id] {
-			w.broken("receipt of order %s says %s for ever", id, item.Text("state"))
+			sim.broken("receipt of order %s says %s for ever", id, item.Text("state"))
 		}
-		w.count("receipts left by failed POSTs")
+		sim.count("receipts left by failed POSTs")
 	}
 	return orders
 }
 
-func (w *world) checkOrder(wi *wish, id string, item cloud.Item) {
+func (sim *simulation) checkOrder(wi *wish, id string, item world.Item) {
 	want := map[string]string{
 		"PK": "TENANT#" + wi.tenant, "tenantId": wi.tenant, "cartId": wi.cartID, "customerEmail": fmt.Sprint(wi.body["customerEmail"]),
 	}
-	if m, ok := w.messages[id]; ok {
+	if m, ok := sim.messages[id]; ok {
 		want["orderNumber"], want["dateCreated"] = m.OrderNumber, m.DateCreated
-		w.checkDate(id, m.DateCreated)
+		sim.checkDate(id, m.DateCreated)
 	}
 	if wi.date != "" {
 		want["dateCreated"] = wi.date
 	}
 	for name, text := range want {
 		if item.Text(name) != text {
-			w.broken("order %s has the %s %q, not %q", id, name, item.Text(name), text)
+			sim.broken("order %s has the %s %q, not %q", id, name, item.Text(name), text)
 		}
 	}
-	subtotal, tax, total := w.basketOf(wi.tenant, wi.cartID).totals()
+	subtotal, tax, total := sim.basketOf(wi.tenant, wi.cartID).totals()
 	for name, text := range map[string]string{"subtotal": subtotal, "tax": tax, "total": total} {
 		if got := item.Text(name); got != plain(text) {
-			w.broken("order %s has the %s %s, not %s", id, name, got, text)
+			sim.broken("order %s has the %s %s, not %s", id, name, got, text)
 		}
 	}
 }
@@ -388,52 +388,52 @@ func (w *world) checkOrder(wi *wish, id string, item cloud.Item) {
 func plain(decimal string) string { return strings.TrimSuffix(strings.TrimRight(decimal, "0"), ".") }
 
 // checkDate: the time of an order is the time of its acceptance, by the clock of whoever accepted it.
-func (w *world) checkDate(id, date string) {
-	inv := w.receipts[id]
+func (sim *simulation) checkDate(id, date string) {
+	inv := sim.receipts[id]
 	t, err := time.Parse(time.RFC3339Nano, date)
 	if err != nil || inv == nil || t.Before(inv.began.Truncate(time.Microsecond)) || t.After(inv.ended) {
-		w.broken("order %s is dated %s, which is not when it was accepted", id, date)
+		sim.broken("order %s is dated %s, which is not when it was accepted", id, date)
 	}
 }
 
 // checkNumbers: no two orders of a tenant share a number, and a number is missing only where an acceptance failed.
-func (w *world) checkNumbers(orders map[string]cloud.Item) {
+func (sim *simulation) checkNumbers(orders map[string]world.Item) {
 	owner := map[string]string{}
-	for _, item := range w.cloud.Table.Items() {
+	for _, item := range sim.cloud.Table.Items() {
 		kind, _, _ := strings.Cut(item.Text("SK"), "#")
 		if kind != "ORDER" && kind != "RECEIPT" || item.Text("orderNumber") == "" {
 			continue
 		}
 		number := item.Text("tenantId") + " " + item.Text("orderNumber")
 		if other := owner[number]; other != "" && other != item.Text("id") {
-			w.broken("%s belongs to %s and %s", number, other, item.Text("id"))
+			sim.broken("%s belongs to %s and %s", number, other, item.Text("id"))
 		}
 		owner[number] = item.Text("id")
 	}
 	for id, item := range orders {
-		if w.numbers[item.Text("tenantId")+" "+item.Text("orderNumber")] == nil {
-			w.broken("order %s has the number %s, which was never given out", id, item.Text("orderNumber"))
+		if sim.numbers[item.Text("tenantId")+" "+item.Text("orderNumber")] == nil {
+			sim.broken("order %s has the number %s, which was never given out", id, item.Text("orderNumber"))
 		}
 	}
-	for number, inv := range w.numbers {
+	for number, inv := range sim.numbers {
 		if owner[number] != "" {
 			continue
 		}
-		w.count("gaps in numbers")
+		sim.count("gaps in numbers")
 		if inv.replayed {
-			w.count("  gaps: its twin with the same key was quicker")
+			sim.count("  gaps: its twin with the same key was quicker")
 			continue
 		}
 		if inv.status == http.StatusAccepted || inv.role == "order_creator_record" && inv.failures == 0 {
-			w.broken("%s is missing, although %s did not fail", number, inv.name)
+			sim.broken("%s is missing, although %s did not fail", number, inv.name)
 		}
 	}
 }
 
 // checkKeys: a repeated Idempotency-Key never makes a second order.
-func (w *world) checkKeys() {
-	accepted := w.accepted()
-	for _, wi := range w.wishes {
+func (sim *simulation) checkKeys() {
+	accepted := sim.accepted()
+	for _, wi := range sim.wishes {
 		if wi.key == "" {
 			continue
 		}
@@ -447,68 +447,68 @@ func (w *world) checkKeys() {
 			}
 		}
 		if len(ids) > 1 {
-			w.broken("key %s of %s made %d orders", wi.key, wi.tenant, len(ids))
+			sim.broken("key %s of %s made %d orders", wi.key, wi.tenant, len(ids))
 		}
 	}
 }
 
 // accepted returns the order that each invocation accepted, if it did.
-func (w *world) accepted() map[*invocation]string {
-	ids := make(map[*invocation]string, len(w.receipts))
-	for id, inv := range w.receipts {
+func (sim *simulation) accepted() map[*invocation]string {
+	ids := make(map[*invocation]string, len(sim.receipts))
+	for id, inv := range sim.receipts {
 		ids[inv] = id
 	}
 	return ids
 }
 
 // checkInvoices: every order has one invoice, with the bytes of that order, and points to it.
-func (w *world) checkInvoices(orders map[string]cloud.Item) {
-	brand, logo := w.brand()
+func (sim *simulation) checkInvoices(orders map[string]world.Item) {
+	brand, logo := sim.brand()
 	brands := []invoice.Brand{brand, brand, invoice.TextBrand(), invoice.TextBrand()}
 	brands[0].Logo, brands[2].Logo = logo, logo
 	invoices := 0
-	for _, name := range w.cloud.Objects() {
+	for _, name := range sim.cloud.Objects() {
 		if strings.HasPrefix(name, ordersBucket+"/") {
 			invoices++
 		}
 	}
 	if invoices != len(orders) {
-		w.broken("%d orders have %d invoices", len(orders), invoices)
+		sim.broken("%d orders have %d invoices", len(orders), invoices)
 	}
 	for id, item := range orders {
 		name := ordersBucket + "/" + item.Text("tenantId") + "/orders/order_" + id + ".pdf"
-		object, ok := w.cloud.Object(name)
+		object, ok := sim.cloud.Object(name)
 		if !ok || item.Text("pdfUrl") != "s3://"+name {
-			w.broken("order %s points to the invoice %q; is there one: %v", id, item.Text("pdfUrl"), ok)
+			sim.broken("order %s points to the invoice %q; is there one: %v", id, item.Text("pdfUrl"), ok)
 			continue
 		}
 		if object.Header.Get("Content-Type") != "application/pdf" || object.Header.Get("X-Amz-Server-Side-Encryption") != "AES256" {
-			w.broken("invoice of order %s was stored with %v", id, object.Header)
+			sim.broken("invoice of order %s was stored with %v", id, object.Header)
 		}
-		if !w.isInvoice(id, object.Body, brands) {
-			w.broken("invoice of order %s is of something else", id)
+		if !sim.isInvoice(id, object.Body, brands) {
+			sim.broken("invoice of order %s is of something else", id)
 		}
 	}
 }
 
-func (w *world) brand() (invoice.Brand, invoice.Logo) {
-	company, _ := w.cloud.Object(templatesBucket + "/branding/company.json")
+func (sim *simulation) brand() (invoice.Brand, invoice.Logo) {
+	company, _ := sim.cloud.Object(templatesBucket + "/branding/company.json")
 	brand, err := invoice.ParseBrand(company.Body)
 	if err != nil {
-		w.t.Fatal(err)
+		sim.t.Fatal(err)
 	}
-	picture, _ := w.cloud.Object(templatesBucket + "/branding/logo.png")
+	picture, _ := sim.cloud.Object(templatesBucket + "/branding/logo.png")
 	logo, err := invoice.ParseLogo(picture.Body)
 	if err != nil {
-		w.t.Fatal(err)
+		sim.t.Fatal(err)
 	}
 	return brand, logo
 }
 
 // isInvoice reports whether the bytes are the invoice of a version of the order, with whatever branding could be read.
-func (w *world) isInvoice(id string, pdf []byte, brands []invoice.Brand) bool {
+func (sim *simulation) isInvoice(id string, pdf []byte, brands []invoice.Brand) bool {
 	tried := map[string]bool{}
-	for _, v := range w.history[id] {
+	for _, v := range sim.history[id] {
 		looks, _ := json.Marshal([]any{v.item["status"], v.item["paymentDetails"]})
 		if tried[string(looks)] {
 			continue
@@ -516,7 +516,7 @@ func (w *world) isInvoice(id string, pdf []byte, brands []invoice.Brand) bool {
 		tried[string(looks)] = true
 		o, err := decodeOrder(v.item)
 		if err != nil {
-			w.broken("order %s cannot be read: %v", id, err)
+			sim.broken("order %s cannot be read: %v", id, err)
 			return true
 		}
 		for _, brand := range brands {
@@ -529,8 +529,8 @@ func (w *world) isInvoice(id string, pdf []byte, brands []invoice.Brand) bool {
 }
 
 // decodeOrder reads an order as the store does.
-func decodeOrder(item cloud.Item) (order.Order, error) {
-	c := cloud.New(tableName, time.Now)
+func decodeOrder(item world.Item) (order.Order, error) {
+	c := world.New(tableName, time.Now)
 	c.Table.Restore(item)
 	client := dynamodb.NewFromConfig(aws.Config{
 		Region: "eu-west-1", HTTPClient: &http.Client{Transport: c}, Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
@@ -539,38 +539,38 @@ func decodeOrder(item cloud.Item) (order.Order, error) {
 }
 
 // checkMails: both mails went out, and more than once only where nobody could know that one had gone out before.
-func (w *world) checkMails(orders map[string]cloud.Item) {
+func (sim *simulation) checkMails(orders map[string]world.Item) {
 	roles := map[string]string{"internal": "order_internal_notifier", "customer": "customer_order_confirmation"}
 	for id := range orders {
 		for kind, role := range roles {
-			mails := w.mails[kind+" "+id]
+			mails := sim.mails[kind+" "+id]
 			if len(mails) == 0 {
-				w.broken("order %s: no %s mail was sent", id, kind)
+				sim.broken("order %s: no %s mail was sent", id, kind)
 				continue
 			}
 			for i, m := range mails[1:] {
-				w.count("mails sent twice")
+				sim.count("mails sent twice")
 				before := mails[i]
 				switch {
 				case m.known:
-					w.broken("order %s: a second %s mail, although the ledger knew of the first", id, kind)
+					sim.broken("order %s: a second %s mail, although the ledger knew of the first", id, kind)
 				case !before.answered && !before.by.dead():
-					w.count("  twice: answer of SES lost")
+					sim.count("  twice: answer of SES lost")
 				case before.by.dead():
-					w.count("  twice: process died")
+					sim.count("  twice: process died")
 				case before.noting:
-					w.count("  twice: ledger not written")
+					sim.count("  twice: ledger not written")
 				default:
-					w.broken("order %s: a second %s mail by %s, after %s had sent one", id, kind, m.by.name, before.by.name)
+					sim.broken("order %s: a second %s mail by %s, after %s had sent one", id, kind, m.by.name, before.by.name)
 				}
 			}
 			if mails[len(mails)-1].by.role != role {
-				w.broken("order %s: %s mail by %s", id, kind, mails[0].by.role)
+				sim.broken("order %s: %s mail by %s", id, kind, mails[0].by.role)
 			}
 		}
 	}
-	w.add("mails", len(w.cloud.Mails()))
-	for _, m := range w.cloud.Mails() {
+	sim.add("mails", len(sim.cloud.Mails()))
+	for _, m := range sim.cloud.Mails() {
 		id := m.Tags["orderId"]
 		item := orders[id]
 		to := team
@@ -578,21 +578,21 @@ func (w *world) checkMails(orders map[string]cloud.Item) {
 			to = item.Text("customerEmail")
 		}
 		if item == nil || !slices.Equal(m.To, []string{to}) || !strings.HasSuffix(m.Subject, ": "+item.Text("orderNumber")) {
-			w.broken("mail %q to %v for order %s", m.Subject, m.To, id)
+			sim.broken("mail %q to %v for order %s", m.Subject, m.To, id)
 		}
 		for _, tenant := range tenants() {
 			if tenant != item.Text("tenantId") && strings.Contains(m.Subject+m.Text+m.HTML+strings.Join(m.To, ""), marker(tenant)) {
-				w.broken("mail for order %s of %s speaks of %s", id, item.Text("tenantId"), tenant)
+				sim.broken("mail for order %s of %s speaks of %s", id, item.Text("tenantId"), tenant)
 			}
 		}
 	}
 }
 
 // checkDeadLetters: only what can never succeed is left, and nothing that can is.
-func (w *world) checkDeadLetters() {
-	accepted := w.accepted()
+func (sim *simulation) checkDeadLetters() {
+	accepted := sim.accepted()
 	kinds := map[string]string{}
-	for _, wi := range w.wishes {
+	for _, wi := range sim.wishes {
 		if wi.orderID != "" {
 			kinds[wi.orderID] = kindOf(wi.cartID)
 		}
@@ -602,9 +602,9 @@ func (w *world) checkDeadLetters() {
 	}
 	dead := map[string]bool{}
 	noise := map[string]int{}
-	for _, s := range w.sources {
+	for _, s := range sim.sources {
 		if n := len(s.queue.Messages()); n > 0 {
-			w.broken("%d messages are left on %s", n, s.queue.Name)
+			sim.broken("%d messages are left on %s", n, s.queue.Name)
 		}
 		name := strings.TrimSuffix(strings.TrimPrefix(s.queue.Name, "bbws-order-"), "-dev")
 		for _, m := range s.queue.Dead().Messages() {
@@ -614,29 +614,29 @@ func (w *world) checkDeadLetters() {
 			} else if id == m.Body {
 				noise[name]++
 			} else {
-				w.broken("a good message is in the dead-letter queue of %s: %s", name, m.Body)
+				sim.broken("a good message is in the dead-letter queue of %s: %s", name, m.Body)
 			}
 		}
 	}
-	if !maps.Equal(noise, w.deadNoise) {
-		w.broken("dead-letter queues hold %v, not %v", noise, w.deadNoise)
+	if !maps.Equal(noise, sim.deadNoise) {
+		sim.broken("dead-letter queues hold %v, not %v", noise, sim.deadNoise)
 	}
-	for _, wi := range w.wishes {
+	for _, wi := range sim.wishes {
 		if _, bad := badCarts()[kindOf(wi.cartID)]; bad && wi.orderID != "" && !dead[wi.orderID] {
-			w.broken("the message for order %s with cart %s is in no dead-letter queue", wi.orderID, wi.cartID)
+			sim.broken("the message for order %s with cart %s is in no dead-letter queue", wi.orderID, wi.cartID)
 		}
 	}
 }
 
 // checkChanges replays every order's history against a model: statuses move along the edges that the contract has, and every
 // version is the one before with one update applied, so that none is lost.
-func (w *world) checkChanges() {
+func (sim *simulation) checkChanges() {
 	done := map[*invocation]int{}
-	for id, versions := range w.history {
+	for id, versions := range sim.history {
 		for i, v := range versions {
 			if i == 0 {
 				if v.by.role != "order_creator_record" || v.item.Text("status") != "pending" {
-					w.broken("order %s began as %s by %s", id, v.item.Text("status"), v.by.name)
+					sim.broken("order %s began as %s by %s", id, v.item.Text("status"), v.by.name)
 				}
 				continue
 			}
@@ -647,66 +647,66 @@ func (w *world) checkChanges() {
 				want["pdfUrl"] = v.item["pdfUrl"]
 			case "update_order":
 				done[v.by]++
-				u := w.changes[v.by]
+				u := sim.changes[v.by]
 				if u == nil || u.orderID != id {
-					w.broken("order %s was changed by %s, which was not asked to", id, v.by.name)
+					sim.broken("order %s was changed by %s, which was not asked to", id, v.by.name)
 					continue
 				}
 				if err := apply(want, u.update); err != nil {
-					w.broken("order %s: %s by %s", id, err, v.by.name)
+					sim.broken("order %s: %s by %s", id, err, v.by.name)
 				}
 				if u.ifMatch != "" && u.ifMatch != `"`+was.Text("dateLastUpdated")+`"` {
-					w.broken("order %s was changed from %s although If-Match was %s", id, was.Text("dateLastUpdated"), u.ifMatch)
+					sim.broken("order %s was changed from %s although If-Match was %s", id, was.Text("dateLastUpdated"), u.ifMatch)
 				}
 				if v.item.Text("dateLastUpdated") <= was.Text("dateLastUpdated") {
-					w.broken("order %s went back in time: %s after %s", id, v.item.Text("dateLastUpdated"), was.Text("dateLastUpdated"))
+					sim.broken("order %s went back in time: %s after %s", id, v.item.Text("dateLastUpdated"), was.Text("dateLastUpdated"))
 				}
 				want["dateLastUpdated"], want["lastUpdatedBy"] = v.item["dateLastUpdated"], v.item["lastUpdatedBy"]
 			default:
-				w.broken("order %s was changed by %s", id, v.by.name)
+				sim.broken("order %s was changed by %s", id, v.by.name)
 			}
 			if a, b := text(want), text(v.item); a != b {
-				w.broken("order %s: %s made\n%s of\n%s", id, v.by.name, b, a)
+				sim.broken("order %s: %s made\n%s of\n%s", id, v.by.name, b, a)
 			}
 		}
 	}
-	for inv, u := range w.changes {
-		w.checkAnswer(inv, u, done[inv])
+	for inv, u := range sim.changes {
+		sim.checkAnswer(inv, u, done[inv])
 	}
 }
 
 // checkAnswer holds the answer to a PUT against what it did.
-func (w *world) checkAnswer(inv *invocation, u *change, effects int) {
+func (sim *simulation) checkAnswer(inv *invocation, u *change, effects int) {
 	shown, _ := u.call.data["dateLastUpdated"].(string)
 	switch {
 	case effects > 1:
-		w.broken("order %s: %s took effect %d times", u.orderID, inv.name, effects)
+		sim.broken("order %s: %s took effect %d times", u.orderID, inv.name, effects)
 	case u.call.status == http.StatusOK:
-		i := slices.IndexFunc(w.history[u.orderID], func(v version) bool { return v.item.Text("dateLastUpdated") == shown })
+		i := slices.IndexFunc(sim.history[u.orderID], func(v version) bool { return v.item.Text("dateLastUpdated") == shown })
 		if i < 0 || u.call.header["ETag"] != `"`+shown+`"` {
-			w.broken("order %s: %s answered a version of %s, which never was", u.orderID, inv.name, shown)
-		} else if effects == 1 && w.history[u.orderID][i].by != inv {
-			w.broken("order %s: %s answered somebody else's version", u.orderID, inv.name)
+			sim.broken("order %s: %s answered a version of %s, which never was", u.orderID, inv.name, shown)
+		} else if effects == 1 && sim.history[u.orderID][i].by != inv {
+			sim.broken("order %s: %s answered somebody else's version", u.orderID, inv.name)
 		}
 		if status, ok := u.update["status"].(string); ok && u.call.data["status"] != status {
-			w.broken("order %s: %s asked for %s and answered %v", u.orderID, inv.name, status, u.call.data["status"])
+			sim.broken("order %s: %s asked for %s and answered %v", u.orderID, inv.name, status, u.call.data["status"])
 		}
 	case u.call.status == http.StatusConflict:
 		if effects == 1 {
-			w.count("409 after it took effect") // Its answer was lost, and somebody else's update came before the second try.
+			sim.count("409 after it took effect") // Its answer was lost, and somebody else's update came before the second try.
 		}
-		if !w.lostRace(inv, u) {
-			w.broken("order %s: %s answered 409 %s, although nobody else came in between", u.orderID, inv.name, u.call.code)
+		if !sim.lostRace(inv, u) {
+			sim.broken("order %s: %s answered 409 %s, although nobody else came in between", u.orderID, inv.name, u.call.code)
 		}
 	case u.call.status >= http.StatusBadRequest && u.call.status < http.StatusInternalServerError && effects > 0:
-		w.broken("order %s: %s answered %d and took effect", u.orderID, inv.name, u.call.status)
+		sim.broken("order %s: %s answered %d and took effect", u.orderID, inv.name, u.call.status)
 	}
 }
 
 // lostRace reports whether a PUT had a reason to be answered 409: somebody else updated the order while it ran, and after its own
 // effect if it had one; or the order was not yet recorded when it began.
-func (w *world) lostRace(inv *invocation, u *change) bool {
-	versions := w.history[u.orderID]
+func (sim *simulation) lostRace(inv *invocation, u *change) bool {
+	versions := sim.history[u.orderID]
 	if u.call.code == "order_not_recorded" {
 		return len(versions) == 0 || versions[0].serial > inv.since
 	}
@@ -722,7 +722,7 @@ func (w *world) lostRace(inv *invocation, u *change) bool {
 }
 
 // apply is the model of an update: the table of transitions of the contract, written out once more.
-func apply(item cloud.Item, update map[string]any) error {
+func apply(item world.Item, update map[string]any) error {
 	edges := map[string][]string{
 		"pending":         {"payment_pending", "paid", "cancelled"},
 		"payment_pending": {"paid", "cancelled"},
@@ -735,7 +735,7 @@ func apply(item cloud.Item, update map[string]any) error {
 		if !slices.Contains(edges[from], to) {
 			return fmt.Errorf("moved from %s to %s", from, to)
 		}
-		item["status"] = cloud.Value{S: &to}
+		item["status"] = world.Value{S: &to}
 		from = to
 	}
 	details, ok := update["paymentDetails"].(map[string]any)
@@ -745,31 +745,31 @@ func apply(item cloud.Item, update map[string]any) error {
 	if from == "pending" || from == "cancelled" {
 		return fmt.Errorf("took payment details while %s", from)
 	}
-	merged := map[string]cloud.Value{}
+	merged := map[string]world.Value{}
 	if old := item["paymentDetails"].M; old != nil {
 		merged = maps.Clone(*old)
 	}
 	for name, v := range details {
 		s, _ := v.(string)
-		merged[name] = cloud.Value{S: &s}
+		merged[name] = world.Value{S: &s}
 	}
-	item["paymentDetails"] = cloud.Value{M: &merged}
+	item["paymentDetails"] = world.Value{M: &merged}
 	return nil
 }
 
-func text(item cloud.Item) string {
+func text(item world.Item) string {
 	data, _ := json.Marshal(item)
 	return string(data)
 }
 
 // checkTenants: no item mixes two tenants.
-func (w *world) checkTenants() {
-	for _, item := range w.cloud.Table.Items() {
+func (sim *simulation) checkTenants() {
+	for _, item := range sim.cloud.Table.Items() {
 		owner := strings.TrimPrefix(item.Text("PK"), "TENANT#")
 		content := text(item)
 		for _, tenant := range tenants() {
 			if tenant != owner && (strings.Contains(content, marker(tenant)) || strings.Contains(content, `"`+tenant+`"`)) {
-				w.broken("%s|%s speaks of %s", item.Text("PK"), item.Text("SK"), tenant)
+				sim.broken("%s|%s speaks of %s", item.Text("PK"), item.Text("SK"), tenant)
 			}
 		}
 	}

@@ -30,7 +30,7 @@ type call struct {
 }
 
 // request calls an API role in the name of a tenant, and returns when there is an answer.
-func (w *world) request(client, role, tenant string, change func(*events.APIGatewayProxyRequest)) call {
+func (sim *simulation) request(client, role, tenant string, change func(*events.APIGatewayProxyRequest)) call {
 	event := events.APIGatewayProxyRequest{
 		Headers: map[string]string{},
 		RequestContext: events.APIGatewayProxyRequestContext{Authorizer: map[string]any{"claims": map[string]any{
@@ -40,11 +40,11 @@ func (w *world) request(client, role, tenant string, change func(*events.APIGate
 	change(&event)
 	payload, err := json.Marshal(event)
 	if err != nil {
-		w.t.Fatal(err)
+		sim.t.Fatal(err)
 	}
 	done := make(chan call)
-	w.enqueue(&step{name: "client " + client, from: time.Now(), do: func() {
-		w.invoke(role, payload, func(inv *invocation, r result) {
+	sim.enqueue(&step{name: "client " + client, from: time.Now(), do: func() {
+		sim.invoke(role, payload, func(inv *invocation, r result) {
 			c := call{inv: inv}
 			var res events.APIGatewayProxyResponse
 			if r.payload != nil {
@@ -53,13 +53,13 @@ func (w *world) request(client, role, tenant string, change func(*events.APIGate
 					Code string
 				}
 				if json.Unmarshal(r.payload, &res) != nil || json.Unmarshal([]byte(res.Body), &body) != nil {
-					w.broken("%s answered %s", inv.name, r.payload)
+					sim.broken("%s answered %s", inv.name, r.payload)
 				}
 				c.status, c.header, c.data, c.code = res.StatusCode, res.Headers, body.Data, body.Code
 			}
 			inv.status, inv.replayed = c.status, c.header["Idempotent-Replayed"] != ""
-			w.count(fmt.Sprintf("%s %d", role, c.status))
-			w.trace(fmt.Sprintf("%s answers %d", inv.name, c.status))
+			sim.count(fmt.Sprintf("%s %d", role, c.status))
+			sim.trace(fmt.Sprintf("%s answers %d", inv.name, c.status))
 			done <- c
 		})
 	}})
@@ -67,18 +67,18 @@ func (w *world) request(client, role, tenant string, change func(*events.APIGate
 }
 
 // pause lets a client wait for a while of virtual time.
-func (w *world) pause(client string, d time.Duration) {
+func (sim *simulation) pause(client string, d time.Duration) {
 	done := make(chan struct{})
-	w.enqueue(&step{name: "client " + client, from: time.Now().Add(d), do: func() { close(done) }})
+	sim.enqueue(&step{name: "client " + client, from: time.Now().Add(d), do: func() { close(done) }})
 	<-done
 }
 
 // startClients lets every client do its share of the orders, one after the other.
-func (w *world) startClients() {
-	for c := range w.o.Clients {
+func (sim *simulation) startClients() {
+	for c := range sim.o.Clients {
 		go func() {
-			for n := c; n < w.o.Orders; n += w.o.Clients {
-				w.order(n)
+			for n := c; n < sim.o.Orders; n += sim.o.Clients {
+				sim.order(n)
 			}
 		}()
 	}
@@ -98,10 +98,10 @@ type wish struct {
 }
 
 // order does what a client does who wants an order.
-func (w *world) order(n int) {
+func (sim *simulation) order(n int) {
 	client := fmt.Sprintf("c%d", n)
-	r := w.chance("client " + client)
-	w.pause(client, time.Duration(r.IntN(8))*grid)
+	r := sim.chance("client " + client)
+	sim.pause(client, time.Duration(r.IntN(8))*grid)
 	all := tenants()
 	tenant := all[0]
 	if r.IntN(2) == 0 {
@@ -125,28 +125,28 @@ func (w *world) order(n int) {
 	if kind == "campaign" {
 		wi.body["campaignCode"] = "NOTHERE"
 	}
-	w.mu.Lock()
-	w.wishes = append(w.wishes, wi)
-	w.mu.Unlock()
+	sim.mu.Lock()
+	sim.wishes = append(sim.wishes, wi)
+	sim.mu.Unlock()
 	switch p := r.IntN(100); {
 	case p < 10:
-		w.produce(wi, r)
+		sim.produce(wi, r)
 	case p < 55:
 		wi.key = "key-" + client
-		w.post(wi, r)
+		sim.post(wi, r)
 	default:
-		w.post(wi, r)
+		sim.post(wi, r)
 	}
 	if wi.orderID == "" || kind != "good" {
 		return
 	}
 	if r.IntN(3) == 0 {
-		w.change(wi, r)
+		sim.change(wi, r)
 	}
 }
 
 // produce sends a creation message past the API, as other producers do, and sometimes noise beside it.
-func (w *world) produce(wi *wish, r *rand.Rand) {
+func (sim *simulation) produce(wi *wish, r *rand.Rand) {
 	message := map[string]any{"tenantId": wi.tenant, "orderId": fmt.Sprintf("%08x-0000-4000-8000-%012x", wi.number, r.Uint64()>>16)}
 	for name, v := range wi.body {
 		message[name] = v
@@ -158,29 +158,29 @@ func (w *world) produce(wi *wish, r *rand.Rand) {
 	wi.orderID, _ = message["orderId"].(string)
 	body, err := json.Marshal(message)
 	if err != nil {
-		w.t.Fatal(err)
+		sim.t.Fatal(err)
 	}
-	creation := w.sources[0].queue
+	creation := sim.sources[0].queue
 	creation.Send(string(body), "")
 	if r.IntN(3) == 0 {
-		w.pause(wi.client, time.Duration(r.IntN(120))*time.Second)
+		sim.pause(wi.client, time.Duration(r.IntN(120))*time.Second)
 		creation.Send(string(body), "")
 	}
 	switch r.IntN(6) {
 	case 0:
 		creation.Send(fmt.Sprintf(`{"noise": %d`, wi.number), "")
-		w.expectDead("creation", 1)
+		sim.expectDead("creation", 1)
 	case 1: // A message about an order that is not there goes away by itself.
 		body := fmt.Sprintf(`{"eventType": "order.created", "tenantId": %q, "orderId": "%08x-0000-4000-9000-%012x"}`, wi.tenant, wi.number, r.Uint64()>>16)
-		w.sources[1+r.IntN(3)].queue.Send(body, "")
+		sim.sources[1+r.IntN(3)].queue.Send(body, "")
 	case 2:
-		w.sources[1].queue.Send(fmt.Sprintf(`[%d]`, wi.number), "")
-		w.expectDead("pdf", 1)
+		sim.sources[1].queue.Send(fmt.Sprintf(`[%d]`, wi.number), "")
+		sim.expectDead("pdf", 1)
 	}
 }
 
 // post places an order through the API and tries again where that fails.
-func (w *world) post(wi *wish, r *rand.Rand) {
+func (sim *simulation) post(wi *wish, r *rand.Rand) {
 	once := func(client string, change func(body map[string]any)) call {
 		body := map[string]any{}
 		for name, v := range wi.body {
@@ -191,9 +191,9 @@ func (w *world) post(wi *wish, r *rand.Rand) {
 		}
 		text, err := json.Marshal(body)
 		if err != nil {
-			w.t.Fatal(err)
+			sim.t.Fatal(err)
 		}
-		return w.request(client, "create_order", wi.tenant, func(e *events.APIGatewayProxyRequest) {
+		return sim.request(client, "create_order", wi.tenant, func(e *events.APIGatewayProxyRequest) {
 			e.Body = string(text)
 			if wi.key != "" {
 				e.Headers["Idempotency-Key"] = wi.key
@@ -203,35 +203,35 @@ func (w *world) post(wi *wish, r *rand.Rand) {
 	if wi.key != "" && r.IntN(4) == 0 { // A double click.
 		both := make(chan struct{})
 		go func() {
-			w.posted(wi, once(wi.client+"b", nil))
+			sim.posted(wi, once(wi.client+"b", nil))
 			close(both)
 		}()
-		w.posted(wi, once(wi.client, nil))
+		sim.posted(wi, once(wi.client, nil))
 		<-both
 	}
 	for try := 0; wi.orderID == "" && try < 6; try++ {
-		w.pause(wi.client, time.Duration(try)*time.Second)
-		w.posted(wi, once(wi.client, nil))
+		sim.pause(wi.client, time.Duration(try)*time.Second)
+		sim.posted(wi, once(wi.client, nil))
 	}
 	if wi.key == "" || wi.orderID == "" {
 		return
 	}
 	if r.IntN(3) == 0 {
-		w.pause(wi.client, time.Duration(r.IntN(600))*time.Second)
-		w.posted(wi, once(wi.client, nil))
+		sim.pause(wi.client, time.Duration(r.IntN(600))*time.Second)
+		sim.posted(wi, once(wi.client, nil))
 	}
 	if r.IntN(4) == 0 {
 		c := once(wi.client, func(body map[string]any) { body["customerName"] = marker(wi.tenant) + " other" })
 		if c.status < http.StatusInternalServerError && c.status != 0 && c.status != http.StatusUnprocessableEntity {
-			w.broken("order %s: its key with another body was answered %d", wi.orderID, c.status)
+			sim.broken("order %s: its key with another body was answered %d", wi.orderID, c.status)
 		}
 	}
 }
 
 // posted notes the answer to a POST, and checks what can be checked at once.
-func (w *world) posted(wi *wish, c call) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (sim *simulation) posted(wi *wish, c call) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
 	wi.posts = append(wi.posts, c)
 	switch c.status {
 	case http.StatusAccepted:
@@ -241,48 +241,48 @@ func (w *world) posted(wi *wish, c call) {
 		}
 	case 0, http.StatusInternalServerError:
 	default:
-		w.report.Broken = append(w.report.Broken, fmt.Sprintf("client %s: POST was answered %d %s", wi.client, c.status, c.code))
+		sim.report.Broken = append(sim.report.Broken, fmt.Sprintf("client %s: POST was answered %d %s", wi.client, c.status, c.code))
 	}
 }
 
 // startRetries lets the clients whose key got no answer ask once more, now that faults have ended.
-func (w *world) startRetries() {
-	for _, wi := range w.wishes {
+func (sim *simulation) startRetries() {
+	for _, wi := range sim.wishes {
 		if wi.key != "" && wi.orderID == "" {
-			go w.post(wi, w.chance("retry "+wi.client))
+			go sim.post(wi, sim.chance("retry "+wi.client))
 		}
 	}
 }
 
 // startReuse lets clients use their keys again after more than a day: that makes new orders, although the table still has
 // the keys.
-func (w *world) startReuse() {
-	for i, wi := range w.wishes {
+func (sim *simulation) startReuse() {
+	for i, wi := range sim.wishes {
 		if wi.key == "" || wi.orderID == "" || i%10 != 0 || kindOf(wi.cartID) != "good" {
 			continue
 		}
 		again := *wi
 		again.client, again.posts, again.orderID, again.key = wi.client+"z", nil, "", wi.key
-		w.wishes = append(w.wishes, &again)
+		sim.wishes = append(sim.wishes, &again)
 		go func() {
-			w.post(&again, rand.New(rand.NewPCG(1, 1))) //nolint:gosec // A simulation.
+			sim.post(&again, rand.New(rand.NewPCG(1, 1))) //nolint:gosec // A simulation.
 			if again.orderID == wi.orderID {
-				w.broken("order %s: its key still answers it after days", wi.orderID)
+				sim.broken("order %s: its key still answers it after days", wi.orderID)
 			}
 		}()
 	}
 }
 
 // get reads an order that was accepted. It is never unknown, whatever else goes wrong.
-func (w *world) get(client string, wi *wish) call {
-	c := w.request(client, "get_order", wi.tenant, func(e *events.APIGatewayProxyRequest) {
+func (sim *simulation) get(client string, wi *wish) call {
+	c := sim.request(client, "get_order", wi.tenant, func(e *events.APIGatewayProxyRequest) {
 		e.PathParameters = map[string]string{"orderId": wi.orderID}
 	})
 	switch {
 	case c.status == http.StatusOK && c.data["tenantId"] != wi.tenant:
-		w.broken("order %s: GET shows it as %v's", wi.orderID, c.data["tenantId"])
+		sim.broken("order %s: GET shows it as %v's", wi.orderID, c.data["tenantId"])
 	case c.status != http.StatusOK && c.status != http.StatusInternalServerError && c.status != 0 && len(wi.posts) > 0:
-		w.broken("order %s: GET was answered %d after it was accepted", wi.orderID, c.status)
+		sim.broken("order %s: GET was answered %d after it was accepted", wi.orderID, c.status)
 	}
 	return c
 }
@@ -296,18 +296,18 @@ type change struct {
 }
 
 // change lets two clients move an order on at once, once it is recorded.
-func (w *world) change(wi *wish, r *rand.Rand) {
+func (sim *simulation) change(wi *wish, r *rand.Rand) {
 	for range 20 {
-		if c := w.get(wi.client, wi); c.data["items"] != nil {
+		if c := sim.get(wi.client, wi); c.data["items"] != nil {
 			break
 		}
-		w.pause(wi.client, time.Duration(5+r.IntN(60))*time.Second)
+		sim.pause(wi.client, time.Duration(5+r.IntN(60))*time.Second)
 	}
 	done := make(chan struct{})
 	seeds := [2]uint64{r.Uint64(), r.Uint64()}
 	for i := range seeds {
 		go func() {
-			w.changeAs(fmt.Sprintf("%s u%d", wi.client, i), wi, rand.New(rand.NewPCG(seeds[i], 0))) //nolint:gosec // A simulation.
+			sim.changeAs(fmt.Sprintf("%s u%d", wi.client, i), wi, rand.New(rand.NewPCG(seeds[i], 0))) //nolint:gosec // A simulation.
 			done <- struct{}{}
 		}()
 	}
@@ -315,7 +315,7 @@ func (w *world) change(wi *wish, r *rand.Rand) {
 	<-done
 }
 
-func (w *world) changeAs(client string, wi *wish, r *rand.Rand) {
+func (sim *simulation) changeAs(client string, wi *wish, r *rand.Rand) {
 	statuses := []string{"payment_pending", "paid", "paid", "processing", "completed", "cancelled", "refunded"}
 	for n := range 2 + r.IntN(5) {
 		u := &change{orderID: wi.orderID, update: map[string]any{}}
@@ -333,24 +333,24 @@ func (w *world) changeAs(client string, wi *wish, r *rand.Rand) {
 			u.update["paymentDetails"] = details
 		}
 		if r.IntN(3) == 0 {
-			if c := w.get(client, wi); c.status == http.StatusOK {
+			if c := sim.get(client, wi); c.status == http.StatusOK {
 				u.ifMatch = c.header["ETag"]
 			}
 		}
 		body, err := json.Marshal(u.update)
 		if err != nil {
-			w.t.Fatal(err)
+			sim.t.Fatal(err)
 		}
-		u.call = w.request(client, "update_order", wi.tenant, func(e *events.APIGatewayProxyRequest) {
+		u.call = sim.request(client, "update_order", wi.tenant, func(e *events.APIGatewayProxyRequest) {
 			e.PathParameters = map[string]string{"orderId": wi.orderID}
 			e.Body = string(body)
 			if u.ifMatch != "" {
 				e.Headers["If-Match"] = u.ifMatch
 			}
 		})
-		w.mu.Lock()
-		w.changes[u.call.inv] = u
-		w.mu.Unlock()
-		w.pause(client, time.Duration(r.IntN(4))*grid)
+		sim.mu.Lock()
+		sim.changes[u.call.inv] = u
+		sim.mu.Unlock()
+		sim.pause(client, time.Duration(r.IntN(4))*grid)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bbws/order-lambda/local/bench/calls"
+	"github.com/bbws/order-lambda/local/proof/bench/calls"
 )
 
 // invoicer is the role that does more than its calls.

@@ -1,4 +1,4 @@
-package cloud
+package world
 
 import (
 	"encoding/json"
@@ -39,9 +39,9 @@ func refused(err error) Answer {
 	return dynamoError(400, f.kind, f.message)
 }
 
-func (c *Cloud) readDynamoDB(operation string, body []byte) (*Call, error) {
+func (w *World) readDynamoDB(operation string, body []byte) (*Call, error) {
 	call := &Call{Service: "dynamodb", Operation: operation}
-	t := c.Table
+	t := w.Table
 	parse := func(in any) error { return json.Unmarshal(body, in) }
 	var err error
 	switch operation {
