@@ -20,8 +20,8 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, name string) erro
 			text("PK"), text("SK"), text("GSI1_PK"), text("GSI1_SK"), text("GSI2_PK"), text("GSI2_SK"),
 		},
 		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{
-			index("OrdersByDateIndex", "GSI1_PK", "GSI1_SK"),
-			index("OrderByIdIndex", "GSI2_PK", "GSI2_SK"),
+			index("OrdersByDateIndex", "GSI1_PK", "GSI1_SK", &types.Projection{ProjectionType: types.ProjectionTypeInclude, NonKeyAttributes: []string{"id", "orderNumber", "status", "total", "currency", "dateCreated", "active"}}),
+			index("OrderByIdIndex", "GSI2_PK", "GSI2_SK", &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}),
 		},
 	})
 	if err != nil {
@@ -48,10 +48,10 @@ func text(name string) types.AttributeDefinition {
 	return types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: types.ScalarAttributeTypeS}
 }
 
-func index(name, partition, sort string) types.GlobalSecondaryIndex {
+func index(name, partition, sort string, p *types.Projection) types.GlobalSecondaryIndex {
 	return types.GlobalSecondaryIndex{
 		IndexName:  aws.String(name),
 		KeySchema:  keys(partition, sort),
-		Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
+		Projection: p,
 	}
 }

@@ -6,13 +6,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 func dynamoError(status int, kind, message string) Answer {
 	return jsonError(status, "com.amazonaws.dynamodb.v20120810#"+kind, message)
 }
 
-// cancelled is the answer to a transaction that was not carried out, with the reason of each of its operations.
+// cancelled is the answer to a transaction that was not carried out, with the
+// reason of each of its operations.
 func cancelled(codes ...string) Answer {
 	type reason struct {
 		Code    string
@@ -25,8 +27,9 @@ func cancelled(codes ...string) Answer {
 		}
 	}
 	return jsonAnswer(400, map[string]any{
-		"__type":              "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-		"Message":             "Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(codes, ", ") + "]",
+		"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+		"Message": "Transaction cancelled, please refer cancellation reasons for specific reasons [" +
+			strings.Join(codes, ", ") + "]",
 		"CancellationReasons": reasons,
 	})
 }
@@ -40,105 +43,164 @@ func refused(err error) Answer {
 }
 
 func (w *World) readDynamoDB(operation string, body []byte) (*Call, error) {
-	call := &Call{Service: "dynamodb", Operation: operation}
 	t := w.Table
-	parse := func(in any) error { return json.Unmarshal(body, in) }
+	call := &Call{Service: "dynamodb", Operation: operation, table: t}
 	var err error
+	// A locked operation is carried out when its turn has come.
+	locked := func(do func() Answer) func() Answer {
+		return func() Answer {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if refusal := call.conflicted(); refusal != nil {
+				return *refusal
+			}
+			return do()
+		}
+	}
 	switch operation {
 	case "GetItem":
-		var in struct {
-			TableName string
-			Key       Item
-		}
-		err = parse(&in)
-		call.Target = in.Key.Text("PK") + "|" + in.Key.Text("SK")
-		call.do = func() Answer { return t.get(in.TableName, in.Key) }
+		var in get
+		err = json.Unmarshal(body, &in)
+		call.Target = keyOf(in.Key).String()
+		call.do = locked(func() Answer { return t.get(in) })
 	case "PutItem", "UpdateItem", "DeleteItem":
 		var in write
-		err = parse(&in)
-		k := in.Key
+		err = json.Unmarshal(body, &in)
+		k := keyOf(in.Key)
 		if operation == "PutItem" {
-			k = in.Item
+			k = keyOf(in.Item)
 		}
-		call.Target = k.Text("PK") + "|" + k.Text("SK")
-		call.do = func() Answer { return t.write(strings.TrimSuffix(operation, "Item"), in) }
+		call.Target, call.writes = k.String(), []key{k}
+		call.do = locked(func() Answer { return t.write(operation, in) })
 	case "Query":
 		var in query
-		err = parse(&in)
+		err = json.Unmarshal(body, &in)
 		call.Target = in.IndexName + "|" + in.FilterExpression
 		for _, name := range slices.Sorted(maps.Keys(in.KeyConditions)) {
 			for _, v := range in.KeyConditions[name].AttributeValueList {
 				call.Target += "|" + Item{"": v}.Text("")
 			}
 		}
-		call.do = func() Answer { return t.query(in) }
+		call.do = locked(func() Answer { return t.query(in) })
 	case "TransactWriteItems":
 		var in transaction
-		err = parse(&in)
+		err = json.Unmarshal(body, &in)
 		for _, operation := range in.TransactItems {
 			for _, w := range operation {
-				k := w.Key
-				if k == nil {
-					k = w.Item
+				k := keyOf(w.Key)
+				if w.Key == nil {
+					k = keyOf(w.Item)
 				}
-				call.Target += k.Text("PK") + "|" + k.Text("SK") + " "
+				call.Target += k.String() + " "
+				call.writes = append(call.writes, k)
 			}
 		}
-		call.do = func() Answer { return t.transact(in, canonical(body)) }
+		call.transaction = true
+		call.do = locked(func() Answer { return t.transact(in, canonical(body)) })
 	default:
 		err = errors.New("DynamoDB's " + operation + " is not supported")
 	}
 	return call, err
 }
 
-func (t *Table) get(table string, target Item) Answer {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if table != t.name {
+func keyOf(item Item) key { return key{item.Text("PK"), item.Text("SK")} }
+
+type get struct {
+	TableName      string
+	Key            Item
+	ConsistentRead bool
+}
+
+func (t *Table) get(in get) Answer {
+	if in.TableName != t.name {
 		return dynamoError(400, "ResourceNotFoundException", "Requested resource not found")
 	}
-	k, err := readKey(target, true)
+	k, err := readKey(in.Key, true)
 	if err != nil {
 		return refused(err)
 	}
-	if item, ok := t.items[k]; ok {
-		return jsonAnswer(200, map[string]Item{"Item": item})
+	item, ok := t.items[k]
+	read := readUnits(item.size(), in.ConsistentRead)
+	t.used.add("GetItem", read, 0)
+	out := map[string]any{}
+	if ok {
+		out["Item"] = item
 	}
-	return jsonAnswer(200, struct{}{})
+	return t.answer(out, read, 0)
+}
+
+// answer is a success that also says what it cost.
+func (t *Table) answer(out map[string]any, read, write float64) Answer {
+	out["ConsumedCapacity"] = map[string]any{"TableName": t.name, "CapacityUnits": read + write}
+	return jsonAnswer(200, out)
+}
+
+// throttled is the answer to a write of an item that has had its units.
+func (t *Table) throttled(operation string) Answer {
+	t.used.add(operation, 0, 0)
+	t.used.Refused["ThrottlingError"]++
+	return dynamoError(400, "ThrottlingException",
+		"Throughput exceeds the current capacity of your table or index")
 }
 
 func (t *Table) write(operation string, w write) Answer {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	k, before, after, touched, err := t.plan(operation, w)
-	if err != nil {
+	k, before, after, touched, err := t.plan(strings.TrimSuffix(operation, "Item"), w)
+	var f *failure
+	failed := errors.As(err, &f) && f.kind == conditionFailed
+	if err != nil && !failed {
+		t.used.add(operation, 0, 0)
 		return refused(err)
 	}
+	cost := writeUnits(before, after)
+	if !t.spend(k, cost) {
+		return t.throttled(operation)
+	}
+	if failed {
+		t.used.add(operation, 0, cost)
+		return t.conditionFailure(w, before, err)
+	}
+	cost += indexUnits(before, after)
+	t.used.add(operation, 0, cost)
 	t.put(k, after)
-	out := Item{}
+	out := map[string]any{}
+	attributes := Item{}
 	switch w.ReturnValues {
 	case "", "NONE":
-		return jsonAnswer(200, struct{}{})
+		return t.answer(out, 0, cost)
 	case "ALL_OLD":
-		out = before
+		attributes = before
 	case "ALL_NEW":
-		out = after
+		attributes = after
 	case "UPDATED_NEW":
 		for name := range touched {
 			if v, ok := after[name]; ok {
-				out[name] = v
+				attributes[name] = v
 			}
 		}
 	default:
 		return refused(invalid("ReturnValues %s is not supported", w.ReturnValues))
 	}
-	if len(out) == 0 {
-		return jsonAnswer(200, struct{}{})
+	if len(attributes) > 0 {
+		out["Attributes"] = attributes
 	}
-	return jsonAnswer(200, map[string]Item{"Attributes": out})
+	return t.answer(out, 0, cost)
 }
 
-// canonical returns a request with its fields in order: the SDK writes those of a key as they come.
+// conditionFailure is the answer to a write whose condition did not hold. It has
+// the item if the write asked for it.
+func (t *Table) conditionFailure(w write, before Item, err error) Answer {
+	a := refused(err)
+	if w.ReturnValuesOnConditionCheckFailure != "ALL_OLD" || before == nil {
+		return a
+	}
+	var out map[string]any
+	_ = json.Unmarshal(a.Body, &out) // It was made by refused.
+	out["Item"] = before
+	return jsonAnswer(a.Status, out)
+}
+
+// canonical returns a request with its fields in order: the SDK writes those of
+// a key as they come.
 func canonical(body []byte) string {
 	var request any
 	_ = json.Unmarshal(body, &request) // It was read before.
@@ -151,55 +213,77 @@ type transaction struct {
 	ClientRequestToken string
 }
 
+// A token is what a transaction did under its client request token, which is
+// remembered for ten minutes.
+type token struct {
+	request string
+	at      time.Time
+}
+
+const tokenLife = 10 * time.Minute
+
 func (t *Table) transact(tx transaction, request string) Answer {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.now()
+	const operation = "TransactWriteItems"
 	if tx.ClientRequestToken != "" {
-		if was, ok := t.tokens[tx.ClientRequestToken]; ok && now.Sub(was.at) < tokenLife {
-			if was.request != request {
-				return dynamoError(400, "IdempotentParameterMismatchException",
-					"The request uses the same client token as a previous, but non-identical request")
-			}
+		was, ok := t.tokens[tx.ClientRequestToken]
+		switch {
+		case !ok || t.now().Sub(was.at) >= tokenLife:
+		case was.request != request:
+			return dynamoError(400, "IdempotentParameterMismatchException",
+				"The request uses the same client token as a previous, but non-identical request")
+		default:
+			t.used.add(operation, float64(2*len(tx.TransactItems)), 0) // It is only looked up.
 			return jsonAnswer(200, struct{}{})
 		}
 	}
 	type change struct {
-		key   key
-		after Item
+		key           key
+		before, after Item
+		check         bool
 	}
 	var changes []change
 	codes := make([]string, len(tx.TransactItems))
-	failed := false
-	for i, operation := range tx.TransactItems {
+	cost, failed := 0.0, false
+	for i, parts := range tx.TransactItems {
 		codes[i] = "None"
-		for name, w := range operation {
-			k, _, after, _, err := t.plan(name, w)
+		for name, w := range parts {
+			k, before, after, _, err := t.plan(name, w)
 			var f *failure
 			switch {
-			case errors.As(err, &f) && f.kind == "ConditionalCheckFailedException":
+			case errors.As(err, &f) && f.kind == conditionFailed:
 				codes[i], failed = "ConditionalCheckFailed", true
 			case err != nil:
 				return refused(err)
 			}
-			for _, c := range changes {
-				if c.key == k {
-					return refused(invalid("Transaction request cannot include multiple operations on one item"))
-				}
+			if slices.ContainsFunc(changes, func(c change) bool { return c.key == k }) {
+				return refused(invalid("Transaction request cannot include multiple operations on one item"))
 			}
-			changes = append(changes, change{k, after})
+			n := 2 * writeUnits(before, after)
+			cost += n
+			if !t.spend(k, n) {
+				codes[i], failed = "ThrottlingError", true
+			}
+			changes = append(changes, change{k, before, after, name == "ConditionCheck"})
 		}
 	}
 	if failed {
+		t.used.add(operation, 0, cost)
+		if slices.Contains(codes, "ThrottlingError") {
+			t.used.Refused["ThrottlingError"]++
+		}
 		return cancelled(codes...)
 	}
 	for _, c := range changes {
-		t.put(c.key, c.after)
+		if !c.check {
+			cost += indexUnits(c.before, c.after)
+			t.put(c.key, c.after)
+		}
 	}
+	t.used.add(operation, 0, cost)
 	if tx.ClientRequestToken != "" {
-		t.tokens[tx.ClientRequestToken] = token{request, now}
+		t.tokens[tx.ClientRequestToken] = token{request, t.now()}
 	}
-	return jsonAnswer(200, struct{}{})
+	return t.answer(map[string]any{}, 0, cost)
 }
 
 type query struct {
@@ -217,93 +301,114 @@ type query struct {
 }
 
 func (t *Table) query(q query) Answer {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	items, last, scanned, err := t.find(q)
+	page, err := t.find(q)
 	if err != nil {
 		return refused(err)
 	}
-	out := map[string]any{"Items": items, "Count": len(items), "ScannedCount": scanned}
-	if last != nil {
-		out["LastEvaluatedKey"] = last
+	read := readUnits(page.bytes, q.ConsistentRead)
+	t.used.add("Query", read, 0)
+	out := map[string]any{"Items": page.items, "Count": len(page.items), "ScannedCount": page.scanned}
+	if page.last != nil {
+		out["LastEvaluatedKey"] = page.last
 	}
-	return jsonAnswer(200, out)
+	return t.answer(out, read, 0)
 }
 
-func (t *Table) find(q query) (items []Item, last Item, scanned int, err error) {
-	partition, sort, ok := keySchema(q.IndexName)
+// A page is what a query found.
+type page struct {
+	items   []Item
+	last    Item // where the next page begins after, or nil
+	scanned int
+	bytes   int
+}
+
+// mostBytes is how much a query reads for one page.
+const mostBytes = 1 << 20
+
+func (t *Table) find(q query) (p page, err error) {
+	ix, ok := indexNamed(q.IndexName)
 	switch {
 	case q.TableName != t.name:
-		return nil, nil, 0, &failure{"ResourceNotFoundException", "Requested resource not found"}
+		return p, &failure{kind: "ResourceNotFoundException", message: "Requested resource not found"}
 	case !ok:
-		return nil, nil, 0, invalid("The table does not have the specified index: %s", q.IndexName)
+		return p, invalid("The table does not have the specified index: %s", q.IndexName)
 	case q.ConsistentRead && q.IndexName != "":
-		return nil, nil, 0, invalid("Consistent reads are not supported on global secondary indexes")
+		return p, invalid("Consistent reads are not supported on global secondary indexes")
 	}
-	equals := q.KeyConditions[partition]
-	if equals.ComparisonOperator != "EQ" || len(equals.AttributeValueList) != 1 || equals.AttributeValueList[0].S == nil {
-		return nil, nil, 0, invalid("Query condition missed key schema element: %s", partition)
-	}
-	condition, bounded := q.KeyConditions[sort]
-	if len(q.KeyConditions) > 2 || len(q.KeyConditions) == 2 && !bounded {
-		return nil, nil, 0, invalid("Query key condition not supported")
-	}
-	list := slices.Clone(t.sorted[q.IndexName+"|"+*equals.AttributeValueList[0].S])
-	backward := q.ScanIndexForward != nil && !*q.ScanIndexForward
-	if backward {
-		slices.Reverse(list)
-	}
-	after := func(entry) bool { return true }
-	if q.ExclusiveStartKey != nil {
-		k := key{q.ExclusiveStartKey.Text("PK"), q.ExclusiveStartKey.Text("SK")}
-		start := entry{q.ExclusiveStartKey.Text(sort), k}
-		if start.sort == "" || q.ExclusiveStartKey.Text(partition) != *equals.AttributeValueList[0].S {
-			return nil, nil, 0, invalid("The provided starting key is outside query boundaries based on provided conditions")
-		}
-		after = func(e entry) bool {
-			c := e.compare(start)
-			return backward && c < 0 || !backward && c > 0
-		}
+	list, err := t.candidates(q, ix)
+	if err != nil {
+		return p, err
 	}
 	e := &expression{names: q.ExpressionAttributeNames, values: q.ExpressionAttributeValues, used: map[string]bool{}}
-	items = []Item{}
+	p.items = []Item{}
 	for _, at := range list {
-		if !after(at) {
+		if p.bytes >= mostBytes {
+			return p, nil
+		}
+		item := ix.entry(t.items[at.key])
+		p.scanned++
+		p.bytes += item.size()
+		p.last = Item{"PK": item["PK"], "SK": item["SK"]}
+		p.last[ix.partition], p.last[ix.sort] = item[ix.partition], item[ix.sort]
+		holds := true
+		if q.FilterExpression != "" {
+			if holds, err = e.condition(q.FilterExpression, item); err != nil {
+				return p, err
+			}
+		}
+		if holds {
+			if item, err = e.project(q.ProjectionExpression, item); err != nil {
+				return p, err
+			}
+			p.items = append(p.items, item)
+		}
+		if p.scanned == q.Limit {
+			return p, nil // There may be more: DynamoDB does not look.
+		}
+	}
+	p.last = nil
+	return p, nil
+}
+
+// candidates returns the entries of an index that meet a query's conditions on
+// the key, in its order, from where it starts.
+func (t *Table) candidates(q query, ix index) ([]entry, error) {
+	equals := q.KeyConditions[ix.partition]
+	if equals.ComparisonOperator != "EQ" || len(equals.AttributeValueList) != 1 || equals.AttributeValueList[0].S == nil {
+		return nil, invalid("Query condition missed key schema element: %s", ix.partition)
+	}
+	partition := *equals.AttributeValueList[0].S
+	condition, bounded := q.KeyConditions[ix.sort]
+	if len(q.KeyConditions) > 2 || len(q.KeyConditions) == 2 && !bounded {
+		return nil, invalid("Query key condition not supported")
+	}
+	backward := q.ScanIndexForward != nil && !*q.ScanIndexForward
+	start := entry{q.ExclusiveStartKey.Text(ix.sort), keyOf(q.ExclusiveStartKey)}
+	if q.ExclusiveStartKey != nil && (start.sort == "" || q.ExclusiveStartKey.Text(ix.partition) != partition) {
+		return nil, invalid("The provided starting key is outside query boundaries based on provided conditions")
+	}
+	var out []entry
+	for _, e := range t.sorted[ix.name+"|"+partition] {
+		if c := e.compare(start); q.ExclusiveStartKey != nil && (c == 0 || (c < 0) != backward) {
 			continue
 		}
 		if bounded {
-			if holds, err := condition.holds(at.sort); err != nil {
-				return nil, nil, 0, err
+			if holds, err := condition.holds(e.sort); err != nil {
+				return nil, err
 			} else if !holds {
 				continue
 			}
 		}
-		if q.Limit > 0 && scanned == q.Limit {
-			return items, last, scanned, nil
-		}
-		item := t.items[at.key]
-		scanned++
-		last = Item{"PK": item["PK"], "SK": item["SK"]}
-		last[partition], last[sort] = item[partition], item[sort]
-		if q.FilterExpression != "" {
-			if holds, err := e.condition(q.FilterExpression, item); err != nil {
-				return nil, nil, 0, err
-			} else if !holds {
-				continue
-			}
-		}
-		if item, err = e.project(q.ProjectionExpression, item); err != nil {
-			return nil, nil, 0, err
-		}
-		items = append(items, item)
+		out = append(out, e)
 	}
-	if q.Limit > 0 && scanned == q.Limit {
-		return items, last, scanned, nil // There may be more: DynamoDB does not look.
+	if backward {
+		slices.Reverse(out)
 	}
-	return items, nil, scanned, nil
+	return out, nil
 }
 
-// project returns the attributes of an item that a projection names; "" names all.
+// project returns the attributes of an item that a projection names; "" names
+// all.
 func (e *expression) project(text string, item Item) (Item, error) {
 	if text == "" {
 		return item, nil

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -49,7 +50,7 @@ func tokenize(text string) ([]string, error) {
 		case strings.HasPrefix(text[i:], "<=") || strings.HasPrefix(text[i:], ">=") || strings.HasPrefix(text[i:], "<>"):
 			tokens = append(tokens, text[i:i+2])
 			i += 2
-		case strings.IndexByte("()=<>,+-", c) >= 0:
+		case strings.IndexByte("()=<>,+-.", c) >= 0:
 			tokens = append(tokens, string(c))
 			i++
 		default:
@@ -158,11 +159,11 @@ func (e *expression) comparison(item Item) (bool, error) {
 		if err := e.expect("("); err != nil {
 			return false, err
 		}
-		name, err := e.name()
+		path, err := e.path()
 		if err != nil {
 			return false, err
 		}
-		v, exists := item[name]
+		v, exists := path.in(item)
 		holds := exists == (function == "attribute_exists")
 		if function == "begins_with" {
 			if err := e.expect(","); err != nil {
@@ -231,14 +232,59 @@ func (e *expression) name() (string, error) {
 // service's attributes have.
 func reserved(word string) bool {
 	switch strings.ToLower(word) {
-	case "active", "date", "items", "key", "name", "names", "number", "state", "status", "total", "value", "values":
+	case "active", "date", "items", "key", "name", "names", "number", "state", "status", "total", "type", "value", "values":
 		return true
 	default:
 		return false
 	}
 }
 
-// operand reads a value or an attribute, and says whether the attribute is there.
+// A path leads to an attribute, or to a member of a map. Places in lists are not
+// supported.
+type path []string
+
+func (e *expression) path() (path, error) {
+	var p path
+	for {
+		name, err := e.name()
+		if err != nil {
+			return nil, err
+		}
+		if p = append(p, name); !e.accept(".") {
+			return p, nil
+		}
+	}
+}
+
+// in returns what the path leads to in an item, and whether there is anything.
+func (p path) in(item Item) (v Value, ok bool) {
+	v, ok = item[p[0]]
+	for _, name := range p[1:] {
+		if v.M == nil {
+			return Value{}, false
+		}
+		v, ok = (*v.M)[name]
+	}
+	return v, ok
+}
+
+// set puts a value into a copy of what the path leads through; item is a copy
+// already.
+func (p path) set(item map[string]Value, v Value) error {
+	if len(p) == 1 {
+		item[p[0]] = v
+		return nil
+	}
+	if item[p[0]].M == nil {
+		return invalid("The document path provided in the update expression is invalid for update")
+	}
+	inner := maps.Clone(*item[p[0]].M)
+	item[p[0]] = Value{M: &inner}
+	return p[1:].set(inner, v)
+}
+
+// operand reads a value, an attribute or a function of them, and says whether
+// there is anything.
 func (e *expression) operand(item Item) (v Value, ok bool, err error) {
 	if strings.HasPrefix(e.peek(), ":") {
 		t := e.next()
@@ -249,32 +295,69 @@ func (e *expression) operand(item Item) (v Value, ok bool, err error) {
 		e.used[t] = true
 		return v, true, nil
 	}
-	if e.accept("if_not_exists") {
-		if err := e.expect("("); err != nil {
-			return v, false, err
+	function := strings.ToLower(e.peek())
+	switch function {
+	case "if_not_exists", "list_append", "size":
+		if len(e.tokens) < 2 || e.tokens[1] != "(" {
+			break
 		}
-		name, err := e.name()
-		if err != nil {
+		e.tokens = e.tokens[2:]
+		if v, ok, err = e.call(function, item); err != nil {
 			return v, false, err
-		}
-		if err := e.expect(","); err != nil {
-			return v, false, err
-		}
-		other, has, err := e.operand(item)
-		if err != nil {
-			return v, false, err
-		}
-		if v, ok = item[name]; !ok {
-			v, ok = other, has
 		}
 		return v, ok, e.expect(")")
 	}
-	name, err := e.name()
+	p, err := e.path()
 	if err != nil {
 		return v, false, err
 	}
-	v, ok = item[name]
+	v, ok = p.in(item)
 	return v, ok, nil
+}
+
+// call evaluates a function whose arguments come next.
+func (e *expression) call(function string, item Item) (v Value, ok bool, err error) {
+	a, hasA, err := e.operand(item)
+	if err != nil {
+		return v, false, err
+	}
+	if function == "size" {
+		n, sized := a.length()
+		text := strconv.Itoa(n)
+		return Value{N: &text}, hasA && sized, nil
+	}
+	if err := e.expect(","); err != nil {
+		return v, false, err
+	}
+	b, hasB, err := e.operand(item)
+	switch {
+	case err != nil:
+		return v, false, err
+	case function == "if_not_exists" && hasA:
+		return a, true, nil
+	case function == "if_not_exists":
+		return b, hasB, nil
+	case !hasA || !hasB:
+		return v, false, nil
+	case a.L == nil || b.L == nil:
+		return v, false, invalid("An operand in the update expression has an incorrect data type")
+	}
+	list := slices.Concat(*a.L, *b.L)
+	return Value{L: &list}, true, nil
+}
+
+// length returns what size() says of a value, and whether it says anything.
+func (v Value) length() (n int, ok bool) {
+	switch {
+	case v.S != nil:
+		return len(*v.S), true
+	case v.L != nil:
+		return len(*v.L), true
+	case v.M != nil:
+		return len(*v.M), true
+	default:
+		return 0, false
+	}
 }
 
 // update returns what an update makes of an item, which is nil where there is none yet, and the names that it sets.
@@ -297,15 +380,18 @@ func (e *expression) update(text string, k key, before Item) (Item, map[string]b
 		case ",":
 			e.next()
 		}
-		name, err := e.name()
+		p, err := e.path()
 		if err != nil {
 			return nil, nil, err
 		}
+		name := p[0]
 		switch {
 		case name == "PK" || name == "SK":
 			return nil, nil, invalid("Cannot update attribute %s. This attribute is part of the key", name)
 		case touched[name]:
 			return nil, nil, invalid("Two document paths overlap with each other: %s", name)
+		case len(p) > 1 && clause != "SET":
+			return nil, nil, invalid("Only SET is supported for %s", p)
 		}
 		touched[name] = true
 		switch clause {
@@ -320,7 +406,9 @@ func (e *expression) update(text string, k key, before Item) (Item, map[string]b
 			if !ok {
 				return nil, nil, invalid("The provided expression refers to an attribute that does not exist in the item")
 			}
-			after[name] = v
+			if err := p.set(after, v); err != nil {
+				return nil, nil, err
+			}
 		case "REMOVE":
 			delete(after, name)
 		case "ADD":
@@ -348,9 +436,7 @@ func add(a, b Value) (Value, error) {
 	if a.N == nil || b.N == nil {
 		return Value{}, invalid("An operand in the update expression has an incorrect data type")
 	}
-	x, _ := new(big.Rat).SetString(*a.N)
-	y, _ := new(big.Rat).SetString(*b.N)
-	text := x.Add(x, y).FloatString(38)
+	text := new(big.Rat).Add(ratOf(*a.N), ratOf(*b.N)).FloatString(38)
 	v := Value{N: &text}
 	return v, v.normalise()
 }

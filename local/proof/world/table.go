@@ -80,9 +80,7 @@ func compare(a, b Value) (order int, ok bool) {
 	case a.S != nil && b.S != nil:
 		return strings.Compare(*a.S, *b.S), true
 	case a.N != nil && b.N != nil:
-		x, _ := new(big.Rat).SetString(*a.N)
-		y, _ := new(big.Rat).SetString(*b.N)
-		return x.Cmp(y), true
+		return ratOf(*a.N).Cmp(ratOf(*b.N)), true
 	default:
 		return 0, false
 	}
@@ -98,30 +96,21 @@ type key struct{ PK, SK string }
 
 func (k key) String() string { return k.PK + "|" + k.SK }
 
-// keySchema names the attributes of the key of the table ("") and of each index.
-func keySchema(index string) (partition, sort string, ok bool) {
-	switch index {
-	case "":
-		return "PK", "SK", true
-	case "OrdersByDateIndex":
-		return "GSI1_PK", "GSI1_SK", true
-	case "OrderByIdIndex":
-		return "GSI2_PK", "GSI2_SK", true
-	default:
-		return "", "", false
-	}
-}
-
-// A Table is a DynamoDB table with the keys and indexes of the order service. Indexes follow at once. Items that have expired
-// stay, as they do for days in DynamoDB.
+// A Table is a DynamoDB table with the keys and indexes of the order service.
+// Indexes follow at once. Items that have expired stay, as they do for days in
+// DynamoDB.
 type Table struct {
-	mu     sync.Mutex
-	name   string
-	now    func() time.Time
-	items  map[key]Item
-	sorted map[string][]entry // by index|partition
-	tokens map[string]token   // of transactions
-	// OnWrite is told of every change of an item, nil standing for its absence. It must not use the table.
+	mu      sync.Mutex
+	name    string
+	now     func() time.Time
+	items   map[key]Item
+	sorted  map[string][]entry // by index|partition
+	tokens  map[string]token   // of transactions
+	flights map[key][]*Call    // writes under way
+	seconds map[key]second
+	used    Usage
+	// OnWrite is told of every change of an item, nil standing for its absence.
+	// It must not use the table.
 	OnWrite func(before, after Item)
 }
 
@@ -137,16 +126,11 @@ func (e entry) compare(f entry) int {
 	return strings.Compare(e.key.String(), f.key.String())
 }
 
-// A token is what a transaction did under its client request token, which is remembered for ten minutes.
-type token struct {
-	request string
-	at      time.Time
-}
-
-const tokenLife = 10 * time.Minute
-
 func newTable(name string, now func() time.Time) *Table {
-	return &Table{name: name, now: now, items: map[key]Item{}, sorted: map[string][]entry{}, tokens: map[string]token{}}
+	return &Table{
+		name: name, now: now, items: map[key]Item{}, sorted: map[string][]entry{}, tokens: map[string]token{},
+		flights: map[key][]*Call{}, seconds: map[key]second{},
+	}
 }
 
 // Item returns the item with a key, or nil.
@@ -171,19 +155,18 @@ func (t *Table) Items() []Item {
 // put replaces the item with a key; nil deletes it.
 func (t *Table) put(k key, after Item) {
 	before := t.items[k]
-	for _, index := range []string{"", "OrdersByDateIndex", "OrderByIdIndex"} {
-		partition, sort, _ := keySchema(index)
-		at := func(i Item) string { return index + "|" + i.Text(partition) }
-		if before != nil && before.Text(partition) != "" {
-			list := t.sorted[at(before)]
-			if i, ok := slices.BinarySearchFunc(list, entry{before.Text(sort), k}, entry.compare); ok {
-				t.sorted[at(before)] = slices.Delete(list, i, i+1)
+	for _, ix := range indexes() {
+		at := func(i Item) string { return ix.name + "|" + i.Text(ix.partition) }
+		if was := ix.entry(before); was != nil {
+			list := t.sorted[at(was)]
+			if i, ok := slices.BinarySearchFunc(list, entry{was.Text(ix.sort), k}, entry.compare); ok {
+				t.sorted[at(was)] = slices.Delete(list, i, i+1)
 			}
 		}
-		if after != nil && after.Text(partition) != "" {
-			list := t.sorted[at(after)]
-			i, _ := slices.BinarySearchFunc(list, entry{after.Text(sort), k}, entry.compare)
-			t.sorted[at(after)] = slices.Insert(list, i, entry{after.Text(sort), k})
+		if is := ix.entry(after); is != nil {
+			list := t.sorted[at(is)]
+			i, _ := slices.BinarySearchFunc(list, entry{is.Text(ix.sort), k}, entry.compare)
+			t.sorted[at(is)] = slices.Insert(list, i, entry{is.Text(ix.sort), k})
 		}
 	}
 	if after == nil {
@@ -204,6 +187,9 @@ func readKey(item Item, exact bool) (key, error) {
 	return k, nil
 }
 
+// conditionFailed is the failure of a write whose condition did not hold.
+const conditionFailed = "ConditionalCheckFailedException"
+
 // A failure is an error in DynamoDB's own words.
 type failure struct {
 	kind, message string
@@ -212,7 +198,7 @@ type failure struct {
 func (f *failure) Error() string { return f.kind + ": " + f.message }
 
 func invalid(format string, args ...any) *failure {
-	return &failure{"ValidationException", fmt.Sprintf(format, args...)}
+	return &failure{kind: "ValidationException", message: fmt.Sprintf(format, args...)}
 }
 
 // A write is a conditional change of one item: one operation, or one part of a transaction.
@@ -231,7 +217,7 @@ type write struct {
 // attributes that an update sets.
 func (t *Table) plan(operation string, w write) (k key, before, after Item, touched map[string]bool, err error) {
 	if w.TableName != t.name {
-		return k, nil, nil, nil, &failure{"ResourceNotFoundException", "Requested resource not found"}
+		return k, nil, nil, nil, &failure{kind: "ResourceNotFoundException", message: "Requested resource not found"}
 	}
 	target := w.Key
 	if operation == "Put" {
@@ -274,7 +260,7 @@ func (t *Table) plan(operation string, w write) (k key, before, after Item, touc
 		return k, nil, nil, nil, err
 	}
 	if !holds {
-		return k, before, nil, nil, &failure{"ConditionalCheckFailedException", "The conditional request failed"}
+		return k, before, nil, nil, &failure{kind: conditionFailed, message: "The conditional request failed"}
 	}
 	if operation == "ConditionCheck" {
 		after = before

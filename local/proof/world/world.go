@@ -44,17 +44,27 @@ func New(table string, now func() time.Time) *World {
 
 // A Call is one request to a service.
 type Call struct {
-	Service   string // dynamodb, sqs, sns, s3 or ses
+	Service   string // dynamodb, sqs, sns, s3, ses or cart
 	Operation string // as AWS names it
 	Target    string // what it is about: keys, names or handles
 	do        func() Answer
+
+	table       *Table // of a call of DynamoDB
+	writes      []key
+	transaction bool
+	begun       bool
+	conflicts   []bool // of the writes, those that met another
 }
 
 // String names the call: two calls that do the same have the same name.
 func (c *Call) String() string { return c.Service + " " + c.Operation + " " + c.Target }
 
 // Do carries the call out.
-func (c *Call) Do() Answer { return c.do() }
+func (c *Call) Do() Answer {
+	c.Begin()
+	defer c.End()
+	return c.do()
+}
 
 // An Answer is what a service answers.
 type Answer struct {

@@ -1,0 +1,269 @@
+package world
+
+import (
+	"maps"
+	"math"
+	"math/big"
+	"slices"
+	"strings"
+)
+
+// mostUnits is how many write units one item takes in a second. Source: "Best
+// practices for designing and using partition keys effectively" in the DynamoDB
+// developer guide.
+const mostUnits = 1000
+
+// Usage is what calls of the table cost. Units are those that DynamoDB bills:
+// 4 KB read or 1 KB written, begun ones counting as whole; half for a read that
+// is not consistent, twice for a write in a transaction, and once more for each
+// entry of an index that is written.
+type Usage struct {
+	Calls      map[string]int // by operation
+	ReadUnits  float64
+	WriteUnits float64
+	Refused    map[string]int // by the reason: TransactionConflict, ThrottlingError
+}
+
+func (u *Usage) add(operation string, read, write float64) {
+	if u.Calls == nil {
+		u.Calls, u.Refused = map[string]int{}, map[string]int{}
+	}
+	u.Calls[operation]++
+	u.ReadUnits += read
+	u.WriteUnits += write
+}
+
+// Total returns how many calls there were.
+func (u Usage) Total() (n int) {
+	for _, c := range u.Calls {
+		n += c
+	}
+	return n
+}
+
+// Usage returns what was used since the last call of it.
+func (t *Table) Usage() Usage {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	used := t.used
+	t.used = Usage{}
+	return used
+}
+
+// size returns what DynamoDB counts as the bytes of an item. Source: "DynamoDB
+// item sizes and formats" in the developer guide.
+func (i Item) size() (n int) {
+	for name, v := range i {
+		n += len(name) + v.size()
+	}
+	return n
+}
+
+func (v Value) size() int {
+	const container, member = 3, 1
+	switch {
+	case v.S != nil:
+		return len(*v.S)
+	case v.N != nil:
+		return numberSize(*v.N)
+	case v.L != nil:
+		n := container
+		for _, m := range *v.L {
+			n += member + m.size()
+		}
+		return n
+	case v.M != nil:
+		n := container
+		for name, m := range *v.M {
+			n += member + len(name) + m.size()
+		}
+		return n
+	default:
+		return 1
+	}
+}
+
+// numberSize is about one byte for two significant digits, and one more; and
+// one for a sign.
+func numberSize(text string) int {
+	digits := strings.TrimLeft(strings.Replace(strings.TrimPrefix(text, "-"), ".", "", 1), "0")
+	if !strings.Contains(text, ".") {
+		digits = strings.TrimRight(digits, "0")
+	}
+	n := (len(digits)+1)/2 + 1
+	if strings.HasPrefix(text, "-") {
+		n++
+	}
+	return n
+}
+
+// units returns how many units of a size so many bytes are, one at least.
+func units(bytes, size int) float64 {
+	return math.Max(1, math.Ceil(float64(bytes)/float64(size)))
+}
+
+func readUnits(bytes int, consistent bool) float64 {
+	if consistent {
+		return units(bytes, 4<<10)
+	}
+	return units(bytes, 4<<10) / 2
+}
+
+// writeUnits returns what a write of an item costs, without its indexes.
+func writeUnits(before, after Item) float64 { return units(max(before.size(), after.size()), 1<<10) }
+
+// indexUnits returns what a change of an item costs in its indexes: one write
+// where an entry comes, goes or changes, two where it moves to another key.
+func indexUnits(before, after Item) (n float64) {
+	for _, ix := range indexes()[1:] {
+		was, is := ix.entry(before), ix.entry(after)
+		switch {
+		case was == nil && is == nil, was != nil && is != nil && equalItems(was, is):
+		case was == nil || is == nil:
+			n += writeUnits(was, is)
+		case was.Text(ix.partition) == is.Text(ix.partition) && was.Text(ix.sort) == is.Text(ix.sort):
+			n += writeUnits(was, is)
+		default:
+			n += writeUnits(was, nil) + writeUnits(nil, is)
+		}
+	}
+	return n
+}
+
+func equalItems(a, b Item) bool {
+	return maps.EqualFunc(a, b, equal)
+}
+
+// An index is a way to find items, and what its entries hold of them.
+type index struct {
+	name, partition, sort string
+	holds                 []string // beside the keys; nil for all
+}
+
+// indexes returns the table's own key and its two indexes (contract, section 5).
+func indexes() []index {
+	return []index{
+		{name: "", partition: "PK", sort: "SK"},
+		{
+			name: "OrdersByDateIndex", partition: "GSI1_PK", sort: "GSI1_SK",
+			holds: []string{"id", "orderNumber", "status", "total", "currency", "dateCreated", "active"},
+		},
+		{name: "OrderByIdIndex", partition: "GSI2_PK", sort: "GSI2_SK", holds: []string{}},
+	}
+}
+
+func indexNamed(name string) (index, bool) {
+	for _, ix := range indexes() {
+		if ix.name == name {
+			return ix, true
+		}
+	}
+	return index{}, false
+}
+
+// entry returns what the index has of an item, or nil.
+func (x index) entry(item Item) Item {
+	if item.Text(x.partition) == "" || item.Text(x.sort) == "" {
+		return nil
+	}
+	if x.name == "" {
+		return item
+	}
+	e := Item{}
+	for _, name := range append([]string{"PK", "SK", x.partition, x.sort}, x.holds...) {
+		if v, ok := item[name]; ok {
+			e[name] = v
+		}
+	}
+	return e
+}
+
+// A second counts the write units of one item in one second.
+type second struct {
+	at   int64
+	used float64
+}
+
+// spend takes write units of an item, if this second still has as many.
+func (t *Table) spend(k key, n float64) bool {
+	now := t.now().Unix()
+	s := t.seconds[k]
+	if s.at != now {
+		s = second{at: now}
+	}
+	if s.used+n > mostUnits {
+		return false
+	}
+	s.used += n
+	t.seconds[k] = s
+	return true
+}
+
+// Begin marks the items of a write as being written until the call is carried
+// out or given up. A call that is carried out without it begins then.
+//
+// A transaction that meets another write of one of its items is cancelled, and a
+// plain write that meets a transaction is refused. Source: "Transaction conflict
+// handling in DynamoDB" in the developer guide.
+func (c *Call) Begin() {
+	if c.begun || c.table == nil {
+		return
+	}
+	c.begun = true
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	c.conflicts = make([]bool, len(c.writes))
+	for i, k := range c.writes {
+		for _, other := range c.table.flights[k] {
+			c.conflicts[i] = c.conflicts[i] || other.transaction || c.transaction
+		}
+	}
+	if slices.Contains(c.conflicts, true) {
+		return // It writes nothing.
+	}
+	for _, k := range c.writes {
+		c.table.flights[k] = append(c.table.flights[k], c)
+	}
+}
+
+// End gives the items free again. It is not needed after Do.
+func (c *Call) End() {
+	if c.table == nil {
+		return
+	}
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	for _, k := range c.writes {
+		left := slices.DeleteFunc(c.table.flights[k], func(other *Call) bool { return other == c })
+		if c.table.flights[k] = left; len(left) == 0 {
+			delete(c.table.flights, k)
+		}
+	}
+}
+
+// conflicted returns the answer to a write that met another, or nil.
+func (c *Call) conflicted() *Answer {
+	if !slices.Contains(c.conflicts, true) {
+		return nil
+	}
+	c.table.used.add(c.Operation, 0, 0)
+	c.table.used.Refused["TransactionConflict"]++
+	if !c.transaction {
+		a := dynamoError(400, "TransactionConflictException", "Transaction is ongoing for the item")
+		return &a
+	}
+	codes := make([]string, len(c.conflicts))
+	for i, conflict := range c.conflicts {
+		if codes[i] = "None"; conflict {
+			codes[i] = "TransactionConflict"
+		}
+	}
+	a := cancelled(codes...)
+	return &a
+}
+
+// ratOf returns the value of a number that DynamoDB took.
+func ratOf(text string) *big.Rat {
+	r, _ := new(big.Rat).SetString(text)
+	return r
+}
