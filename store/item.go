@@ -364,9 +364,6 @@ func (r *reader) rate(n number) order.Rate { return read(r, n, order.ParseRate) 
 func (r *reader) percent(n number) order.Percent { return read(r, n, order.ParsePercent) }
 
 func read[T any](r *reader, n number, parse func(string) (T, error)) T {
-	if n == "" {
-		n = "0" // Absent in an item of an earlier version.
-	}
 	v, err := parse(string(n))
 	if err != nil && r.err == nil {
 		r.err = err
