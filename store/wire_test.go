@@ -22,6 +22,7 @@ import (
 // operation came before it, the SDK's own repetitions included: "PutItem 2".
 type wire struct {
 	before func(call string) // runs before the call, where it is set
+	after  func(call string) // runs once the call is answered, where it is set
 	lose   string            // this call reaches the table, its answer is lost
 	refuse int               // the table refuses the n-th call of all
 
@@ -78,6 +79,9 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 		}, nil
 	}
 	res, err := http.DefaultClient.Do(r)
+	if w.after != nil {
+		w.after(name)
+	}
 	if name == w.lose {
 		if err == nil {
 			_ = res.Body.Close()
