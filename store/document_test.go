@@ -193,6 +193,7 @@ func TestIssueDocumentGivesUp(t *testing.T) {
 		}
 		_, err := over(w).IssueDocument(ctx, tenant, order.NewID(), order.TaxInvoice, supplier(tenant))
 		is.True(errors.Is(err, context.Canceled))
+		is.Equal(w.operations(), "GetItem TransactWriteItems")
 	})
 }
 

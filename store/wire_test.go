@@ -79,16 +79,21 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 		}, nil
 	}
 	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if body, err = io.ReadAll(res.Body); err != nil {
+		return nil, err
+	}
+	res.Body = io.NopCloser(bytes.NewReader(body))
 	if w.after != nil {
 		w.after(name)
 	}
 	if name == w.lose {
-		if err == nil {
-			_ = res.Body.Close()
-		}
 		return nil, errors.New("connection reset by peer")
 	}
-	return res, err
+	return res, nil
 }
 
 // note remembers a call and returns its name and its place among all.
