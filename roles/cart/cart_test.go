@@ -104,32 +104,33 @@ func TestGetAnswers(t *testing.T) {
 		calls     int32
 		permanent string // the reason, or "" for no permanent error
 		transient string // a part of the error, or "" for no transient error
+		outage    bool   // the Cart API is down, slow, or refuses for its load
 	}{
-		"not found":                {status(404), 1, "cart not found", ""},
-		"gone":                     {status(410), 1, "cart not found", ""},
-		"bad request":              {status(400), 1, "cart refused by the Cart API with 400", ""},
-		"forbidden":                {status(403), 1, "cart refused by the Cart API with 403", ""},
-		"the last of 4xx":          {status(499), 1, "cart refused by the Cart API with 499", ""},
-		"too many requests":        {status(429), 1, "", "answered 429"},
-		"no content":               {status(204), 1, "", "answered 204"},
-		"500 for good":             {status(500), 3, "", "answered 500"},
-		"504 for good":             {status(504), 3, "", "answered 504"},
-		"500 twice":                {fails(2, unavailable), 3, "", ""},
-		"500 once":                 {fails(1, unavailable), 2, "", ""},
-		"reset twice":              {fails(2, hangUp), 3, "", ""},
-		"reset for good":           {fails(9, hangUp), 3, "", "get cart"},
-		"truncated once":           {fails(1, truncate), 2, "", ""},
-		"truncated for good":       {fails(9, truncate), 3, "", "read the answer"},
-		"500, then not found":      {failsThen(unavailable, 404), 2, "cart not found", ""},
-		"success: false":           {text(`{"success": false, "error": "busy"}`), 1, "", "success: false"},
-		"no JSON":                  {text("<html>welcome</html>"), 1, "cart answer is malformed", ""},
-		"nothing":                  {text(""), 1, "cart answer is malformed", ""},
-		"cut JSON":                 {text(`{"cartId": "cart-1", "items": [`), 1, "cart answer is malformed", ""},
-		"exactly 1 MiB":            {text(string(bare) + strings.Repeat(" ", 1<<20-len(bare))), 1, "", ""},
-		"over 1 MiB":               {text(string(bare) + strings.Repeat(" ", 1<<20-len(bare)+1)), 1, "cart answer is larger than 1 MiB", ""},
-		"endless":                  {endless, 1, "cart answer is larger than 1 MiB", ""},
-		"redirect":                 {redirect, 1, "", "answered 302"},
-		"redirect without address": {status(301), 1, "", "answered 301"},
+		"not found":                {status(404), 1, "cart not found", "", false},
+		"gone":                     {status(410), 1, "cart not found", "", false},
+		"bad request":              {status(400), 1, "cart refused by the Cart API with 400", "", false},
+		"forbidden":                {status(403), 1, "cart refused by the Cart API with 403", "", false},
+		"the last of 4xx":          {status(499), 1, "cart refused by the Cart API with 499", "", false},
+		"too many requests":        {status(429), 1, "", "answered 429", true},
+		"no content":               {status(204), 1, "", "answered 204", false},
+		"500 for good":             {status(500), 3, "", "answered 500", true},
+		"504 for good":             {status(504), 3, "", "answered 504", true},
+		"500 twice":                {fails(2, unavailable), 3, "", "", false},
+		"500 once":                 {fails(1, unavailable), 2, "", "", false},
+		"reset twice":              {fails(2, hangUp), 3, "", "", false},
+		"reset for good":           {fails(9, hangUp), 3, "", "get cart", true},
+		"truncated once":           {fails(1, truncate), 2, "", "", false},
+		"truncated for good":       {fails(9, truncate), 3, "", "read the answer", true},
+		"500, then not found":      {failsThen(unavailable, 404), 2, "cart not found", "", false},
+		"success: false":           {text(`{"success": false, "error": "busy"}`), 1, "", "success: false", false},
+		"no JSON":                  {text("<html>welcome</html>"), 1, "cart answer is malformed", "", false},
+		"nothing":                  {text(""), 1, "cart answer is malformed", "", false},
+		"cut JSON":                 {text(`{"cartId": "cart-1", "items": [`), 1, "cart answer is malformed", "", false},
+		"exactly 1 MiB":            {text(string(bare) + strings.Repeat(" ", 1<<20-len(bare))), 1, "", "", false},
+		"over 1 MiB":               {text(string(bare) + strings.Repeat(" ", 1<<20-len(bare)+1)), 1, "cart answer is larger than 1 MiB", "", false},
+		"endless":                  {endless, 1, "cart answer is larger than 1 MiB", "", false},
+		"redirect":                 {redirect, 1, "", "answered 302", false},
+		"redirect without address": {status(301), 1, "", "answered 301", false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +138,8 @@ func TestGetAnswers(t *testing.T) {
 			c, calls := serve(t, test.handle)
 			got, err := c.Get(t.Context(), "tenant-001", "cart-1", "c")
 
-			is.Equal(calls.Load(), test.calls) // calls
+			is.Equal(calls.Load(), test.calls)                          // calls
+			is.Equal(errors.Is(err, order.ErrUnavailable), test.outage) // a message may wait for it
 			var p *order.Permanent
 			switch {
 			case test.permanent != "":
@@ -192,7 +194,7 @@ func TestGetWithoutServer(t *testing.T) {
 	}))
 	_, err := c.Get(t.Context(), "tenant-001", "cart-1", "c")
 	var p *order.Permanent
-	is.True(err != nil && !errors.As(err, &p))                                        // transient
+	is.True(errors.Is(err, order.ErrUnavailable) && !errors.As(err, &p))              // transient
 	is.Equal(pauses, []time.Duration{200 * time.Millisecond, 400 * time.Millisecond}) // the bounds of the pauses
 }
 
@@ -234,7 +236,7 @@ func TestGetFromSlowServer(t *testing.T) {
 				_, err := cart.New("http://cart", transport).Get(ctx, "tenant-001", "cart-1", "c")
 				took := time.Since(start)
 
-				is.True(errors.Is(err, context.DeadlineExceeded))                        // transient
+				is.True(errors.Is(err, order.ErrUnavailable))                            // transient
 				is.Equal(transport.calls.Load(), test.calls)                             // tries
 				is.True(took >= min(time.Duration(test.calls)*3*time.Second, test.left)) // each try has its time
 				is.True(took <= test.most)                                               // and no more

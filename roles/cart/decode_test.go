@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -137,7 +138,9 @@ func TestDecodeRefuses(t *testing.T) {
 		"control in cart id":      {with(t, "cartId", "a\nb"), "cartId is longer"},
 		"unknown currency":        {with(t, "currency", "ZZZ"), "currency is unknown"},
 		"currency in lower case":  {with(t, "currency", "zar"), "currency is unknown"},
-		"items no list":           {with(t, "items", map[string]any{}), "items"},
+		"items no list":           {with(t, "items", map[string]any{}), "items is not a list"},
+		"items as text":           {with(t, "items", "none"), "items is not a list"},
+		"an item of a wrong type": {with(t, "items", []any{map[string]any{}, 5}), "items[1]: json"},
 		"no item id":              {with(t, "items.id", " "), "items[0].id is required"},
 		"long item id":            {with(t, "items.id", long), "items[0].id is longer than 256 characters or has control characters"},
 		"no product id":           {with(t, "items.productId", nil), "items[0].productId is required"},
@@ -209,6 +212,52 @@ func TestDecodeForgives(t *testing.T) {
 		is.Equal(campaign, &order.Campaign{Code: "A", IsValid: true, Active: true})
 		is.Equal(get(t, "campaign.isValid", false).Campaign.IsValid, false)
 		is.Equal(get(t, "campaign.active", false).Campaign.Active, false)
+	})
+}
+
+// lines returns an answer with as many lines.
+func lines(n int, line string) []byte {
+	return []byte(`{"cartId": "c", "tenantId": "t", "items": [` + strings.TrimSuffix(strings.Repeat(line+",", n), ",") + `]}`)
+}
+
+func TestDecodeManyLines(t *testing.T) {
+	const line = `{"id": "1", "productId": "p", "productName": "Tea", "quantity": 1, "unitPrice": 1}`
+	t.Run("as many as an order may have", func(t *testing.T) {
+		is := is.New(t)
+		c, err := decode(lines(order.MaxItems, line))
+		is.NoErr(err)
+		is.Equal(len(c.Items), order.MaxItems)
+	})
+	t.Run("no lines: that is for order.New to say", func(t *testing.T) {
+		is := is.New(t)
+		for _, items := range []string{"[]", "null"} {
+			c, err := decode([]byte(`{"cartId": "c", "tenantId": "t", "items": ` + items + `}`))
+			is.NoErr(err)
+			is.Equal(len(c.Items), 0)
+		}
+	})
+	for name, envelope := range map[string]string{"bare": "%s", "in an envelope": `{"success": true, "data": %s}`} {
+		t.Run("one more, "+name, func(t *testing.T) {
+			is := is.New(t)
+			_, err := decode([]byte(strings.Replace(envelope, "%s", string(lines(order.MaxItems+1, line)), 1)))
+			var p *order.Permanent
+			is.True(errors.As(err, &p))
+			is.Equal(err.Error(), order.TooManyItems().Error()) // the same that order.New says
+		})
+	}
+	t.Run("memory is not taken for lines that are refused", func(t *testing.T) {
+		is := is.New(t)
+		empty := lines((1<<20)/len("{},"), "{}")
+		is.True(len(empty) > 1<<20-100) // an answer of 1 MiB, with 350 000 lines
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 10 { // a batch of them
+			_, err := decode(empty)
+			is.True(err != nil)
+		}
+		runtime.ReadMemStats(&after)
+		const most = 8 << 20 // in all, garbage included: a line takes 96 bytes, 350 000 of them 33 MiB an answer
+		is.True(after.TotalAlloc-before.TotalAlloc < most)
 	})
 }
 
