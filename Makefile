@@ -55,7 +55,7 @@ $(DYNAMODB_CLASS): $(EMULATOR)/DynamoDB.java $(EMULATOR_MODULES) | tools
 	@javac --release 17 -d $(@D) -cp "$(DYNAMODB_JARS)/DynamoDBLocal.jar:$(DYNAMODB_JARS)/DynamoDBLocal_lib/*" $<
 
 $(PAGE_MODULES): $(PAGE)/package-lock.json | tools
-	@echo "installing the page's renderer and the contract's validator (npm ci, about 45 MB)"
+	@echo "installing the page's renderer and the contracts' validators (npm ci, about 100 MB)"
 	@npm --prefix $(PAGE) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
@@ -148,7 +148,8 @@ deploy-test: ## check the Terraform and plan every environment, without an accou
 # --- contract -----------------------------------------------------------------------------------------------------
 
 .PHONY: contract
-contract: $(PAGE_MODULES) ## validate roles/openapi.yaml
+contract: $(PAGE_MODULES) ## validate roles/openapi.yaml and roles/asyncapi.yaml
+	@node $(PAGE)/asyncapi.mjs roles/asyncapi.yaml
 	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 		$(PAGE)/node_modules/.bin/redocly lint --config $(PAGE)/redocly.yaml roles/openapi.yaml
 

@@ -10,10 +10,10 @@ import (
 	"github.com/matryer/is"
 )
 
-// TestReadmeSettings holds the README's table of settings to the roles' own.
+// TestReadmeSettings holds the table of settings to the roles' own.
 func TestReadmeSettings(t *testing.T) {
 	is := is.New(t)
-	readme, err := os.ReadFile("../README.md")
+	readme, err := os.ReadFile("README.md")
 	is.NoErr(err)
 	type row struct{ roles, value string }
 	documented := map[string]row{}
