@@ -1,5 +1,6 @@
-// Package notify sends the two mails about a new order: one to the team, one to the customer. Their HTML comes from
-// templates in S3, their plain text is built in.
+// Package notify sends the mails about what happens to an order: to the
+// customer and to the team. Their HTML comes from templates in S3, their plain
+// text is built in. README.md lists what a template can show.
 package notify
 
 import (
@@ -8,14 +9,15 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2/types"
 
 	"github.com/bbws/order-lambda/order"
+	"github.com/bbws/order-lambda/store/object"
 )
 
 // Mailer sends mails. *sesv2.Client is one.
@@ -23,24 +25,22 @@ type Mailer interface {
 	SendEmail(context.Context, *sesv2.SendEmailInput, ...func(*sesv2.Options)) (*sesv2.SendEmailOutput, error)
 }
 
-// Objects reads the templates. *s3.Client is one.
-type Objects interface {
-	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
-}
-
-// Settings say from whom and to whom the mails go. The addresses are in the form that Addresses returns.
+// Settings say from whom and to whom the mails go. The addresses are in the
+// form that Addresses returns.
 type Settings struct {
 	From             string
-	ReplyTo          string   // customer's mail: where an answer goes; "" for From
-	Recipients       []string // internal mail: the team
+	ReplyTo          string   // customer's mails: where an answer goes; "" for From
+	Recipients       []string // internal mails: the team
 	ConfigurationSet string   // of SES, or ""
-	TemplatesBucket  string
-	PortalURL        string // the web address below which /orders/{orderId} shows an order
+	TemplatesBucket  string   // holds the branding, too
+	PortalURL        string   // the web address below which /orders/{orderId} shows an order
 }
 
-// Addresses reads one or several addresses, separated by commas, each with or without a display name
-// ("Orders <orders@example.com>"), in the form of RFC 5322. It returns each as it may stand in a header: display names
-// beyond ASCII are encoded. It is made for settings: a mistake is an error at the cold start rather than with the first mail.
+// Addresses reads one or several addresses, separated by commas, each with or
+// without a display name ("Orders <orders@example.com>"), in the form of RFC
+// 5322. It returns each as it may stand in a header: display names beyond ASCII
+// are encoded. It is made for settings: a mistake is an error at the cold start
+// rather than with the first mail.
 func Addresses(list string) ([]string, error) {
 	parsed, err := mail.ParseAddressList(list)
 	if err != nil {
@@ -63,83 +63,91 @@ func Addresses(list string) ([]string, error) {
 	return addresses, nil
 }
 
-// A kind is one of the two mails.
-type kind struct {
-	name       string // the value of the message tag "mail" in the events of SES
-	toCustomer bool   // else to the team
-	template   string // key in the templates bucket
-	subject    string // followed by the order number
-	linkName   string // the variable with the link to the order
-	text       func(o *order.Order, link string) string
-}
-
-// A Sender sends one of the two mails. It may be used concurrently.
+// A Sender sends the mails of one role. It may be used concurrently.
 type Sender struct {
-	kind
+	audience  audience
 	mail      Mailer
 	settings  Settings
-	templates *source
+	templates *object.Cache[*template]
+	suppliers *object.Cache[order.Supplier]
 }
 
-// NewInternal returns the sender of the mail to the team, s.Recipients. The clock now decides how long the template is kept.
-func NewInternal(m Mailer, objects Objects, s Settings, now func() time.Time) *Sender {
-	return newSender(m, objects, s, now, kind{
-		name:     "internal",
-		template: "internal/order_notification.html",
-		subject:  "New Order Received: ",
-		linkName: "orderDetailsUrl",
-		text:     internalText,
-	})
+// NewInternal returns the sender of the mails to the team, s.Recipients. The
+// clock now decides how long templates and branding are kept.
+func NewInternal(m Mailer, objects object.Getter, s Settings, now func() time.Time) *Sender {
+	return newSender(team(), m, objects, s, now)
 }
 
-// NewCustomer returns the sender of the mail to the order's customer. The clock now decides how long the template is kept.
-func NewCustomer(m Mailer, objects Objects, s Settings, now func() time.Time) *Sender {
-	return newSender(m, objects, s, now, kind{
-		name:       "customer",
-		toCustomer: true,
-		template:   "customer/order_confirmation.html",
-		subject:    "Order Confirmation: ",
-		linkName:   "trackingUrl",
-		text:       customerText,
-	})
+// NewCustomer returns the sender of the mails to the order's customer. The
+// clock now decides how long templates and branding are kept.
+func NewCustomer(m Mailer, objects object.Getter, s Settings, now func() time.Time) *Sender {
+	return newSender(customer(), m, objects, s, now)
 }
 
-func newSender(m Mailer, objects Objects, s Settings, now func() time.Time, k kind) *Sender {
-	return &Sender{kind: k, mail: m, settings: s, templates: newSource(objects, s.TemplatesBucket, k.template, names(k.linkName), now)}
+// maxBranding is how many bytes company.json may have.
+const maxBranding = 64 << 10
+
+func newSender(a audience, m Mailer, objects object.Getter, s Settings, now func() time.Time) *Sender {
+	names := a.names()
+	return &Sender{
+		audience: a,
+		mail:     m,
+		settings: s,
+		templates: object.New(objects, s.TemplatesBucket, maxTemplate, func(src []byte) (*template, error) {
+			return parse(string(src), names)
+		}, now),
+		suppliers: object.New(objects, s.TemplatesBucket, maxBranding, order.ParseSupplier, now),
+	}
+}
+
+// Serves reports whether there is a mail about entries of a type.
+func (s *Sender) Serves(t order.EventType) bool {
+	_, ok := s.audience.kind(t)
+	return ok
 }
 
 // Sent tells of a mail that SES accepted.
 type Sent struct {
 	MessageID string
-	// Fallback is why the mail went out as built-in plain text, or nil if it came from the template.
+	// Fallback is why the mail went out as built-in plain text, or nil if it
+	// came from the template.
 	Fallback error
-	// Stale is why the template is older than five minutes, or nil if it is not.
+	// Stale is why the template or the branding may not be what S3 has now, or
+	// nil.
 	Stale error
 }
 
-// Send sends the order's mail. A mail rather goes out plain than not at all: whatever is wrong with the template or with
-// reading it, the built-in text is sent. The error is order.Permanent where the address or the content is refused for good;
-// faults that pass, or that an operator mends without touching the order, are others. Its text may quote an address.
-func (s *Sender) Send(ctx context.Context, o order.Order) (Sent, error) {
-	to := s.settings.Recipients
-	if s.toCustomer {
-		if !order.IsEmail(o.CustomerEmail) {
-			return Sent{}, &order.Permanent{Reason: "the customer's e-mail address is malformed"}
-		}
-		to = []string{o.CustomerEmail}
+// Send sends the mail about an entry of an order's history. The order is as it
+// stood at the entry, see order.Order.At.
+//
+// Whatever is wrong with the template, with the branding or with reading them,
+// a mail is sent: in plain text, or under the common or a plain brand. The
+// error is *order.Permanent where the address or the content is refused for
+// good; faults that pass, or that an operator mends without touching the order,
+// are others. Its text may quote an address.
+func (s *Sender) Send(ctx context.Context, o order.Order, e order.Entry) (Sent, error) {
+	k, ok := s.audience.kind(e.Type)
+	if !ok {
+		return Sent{}, fmt.Errorf("no mail about %q", e.Type)
+	}
+	if s.audience.name == customerName && !order.IsEmail(o.CustomerEmail) {
+		return Sent{}, &order.Permanent{Reason: "the customer's e-mail address is malformed"}
 	}
 	var sent Sent
-	t, err := s.templates.get(ctx)
+	v := view{order: &o, entry: &e, link: orderLink(s.settings.PortalURL, o.ID)}
+	var branding sync.WaitGroup
+	branding.Go(func() { v.supplier, sent.Stale = s.supplier(ctx, o.TenantID) })
+	t, err := s.templates.Get(ctx, k.template)
+	branding.Wait()
+	m := Message{Subject: k.subject + clean(o.Number), Text: s.audience.text(&v)}
 	if t != nil {
-		sent.Stale = err
-	} else {
-		sent.Fallback = err
+		sent.Stale = errors.Join(err, sent.Stale)
+		m.HTML, err = t.execute(&v)
 	}
-	message := s.plain(&o)
-	if t != nil {
-		message.HTML, sent.Fallback = s.html(&o, t)
+	if err != nil && m.HTML == "" {
+		sent.Fallback = fmt.Errorf("template %s: %w", k.template, err)
 	}
-	out, err := s.mail.SendEmail(ctx, s.input(&o, to, message))
+	out, err := s.mail.SendEmail(ctx, s.input(&o, e, m))
 	if err != nil {
 		return Sent{}, refusal(err)
 	}
@@ -147,30 +155,45 @@ func (s *Sender) Send(ctx context.Context, o order.Order) (Sent, error) {
 	return sent, nil
 }
 
-// Render returns the order's mail made with the template src, as Send would send it. Where the template is broken the error
-// says how, and the message is the built-in plain text.
-func (s *Sender) Render(o order.Order, src string) (Message, error) {
-	m := s.plain(&o)
-	t, err := parse(src, names(s.linkName))
+// supplier returns the tenant's branding, else the common one, else a plain
+// one. The error says why it may not be the right one.
+func (s *Sender) supplier(ctx context.Context, tenantID string) (order.Supplier, error) {
+	var problems []error
+	for _, key := range []string{"branding/" + tenantID + "/company.json", "branding/company.json"} {
+		found, err := s.suppliers.Get(ctx, key)
+		if err != nil && !errors.Is(err, object.ErrAbsent) {
+			problems = append(problems, err)
+		}
+		if found.Name != "" {
+			return found, errors.Join(problems...)
+		}
+	}
+	return order.PlainSupplier(), errors.Join(problems...)
+}
+
+// Render returns the mail about an entry as Send would send it, made with the
+// template src and a supplier's branding. Where the template is broken the
+// error says how, and the message is the built-in plain text.
+func (s *Sender) Render(o order.Order, e order.Entry, supplier order.Supplier, src string) (Message, error) {
+	k, ok := s.audience.kind(e.Type)
+	if !ok {
+		return Message{}, fmt.Errorf("no mail about %q", e.Type)
+	}
+	v := view{order: &o, entry: &e, supplier: supplier, link: orderLink(s.settings.PortalURL, o.ID)}
+	m := Message{Subject: k.subject + clean(o.Number), Text: s.audience.text(&v)}
+	t, err := parse(src, s.audience.names())
 	if err == nil {
-		m.HTML, err = s.html(&o, t)
+		m.HTML, err = t.execute(&v)
 	}
 	return m, err
 }
 
-func (s *Sender) link(o *order.Order) string { return orderLink(s.settings.PortalURL, o.ID) }
-
-func (s *Sender) plain(o *order.Order) Message {
-	return Message{Subject: s.subject + clean(o.Number), Text: s.text(o, s.link(o))}
-}
-
-func (s *Sender) html(o *order.Order, t *template) (string, error) {
-	return t.execute(&view{o, s.link(o)})
-}
-
-func (s *Sender) input(o *order.Order, to []string, m Message) *sesv2.SendEmailInput {
+func (s *Sender) input(o *order.Order, e order.Entry, m Message) *sesv2.SendEmailInput {
 	utf8 := func(s string) *types.Content {
 		return &types.Content{Data: aws.String(s), Charset: aws.String("UTF-8")}
+	}
+	tag := func(name, value string) types.MessageTag {
+		return types.MessageTag{Name: aws.String(name), Value: aws.String(value)}
 	}
 	body := &types.Body{Text: utf8(m.Text)}
 	if m.HTML != "" {
@@ -178,16 +201,31 @@ func (s *Sender) input(o *order.Order, to []string, m Message) *sesv2.SendEmailI
 	}
 	in := &sesv2.SendEmailInput{
 		FromEmailAddress: aws.String(s.settings.From),
-		Destination:      &types.Destination{ToAddresses: to},
-		Content:          &types.EmailContent{Simple: &types.Message{Subject: utf8(m.Subject), Body: body}},
-		// The tags come back in the events of SES, so that a bounce names its order.
+		Destination:      &types.Destination{},
+		Content: &types.EmailContent{Simple: &types.Message{
+			Subject: utf8(m.Subject),
+			Body:    body,
+			// RFC 3834: answering machines do not answer such a mail.
+			Headers: []types.MessageHeader{{Name: aws.String("Auto-Submitted"), Value: aws.String("auto-generated")}},
+		}},
+		// The tags come back in the events of SES, so that a bounce names its
+		// order. They take no colon, and a tenant's id has no at sign.
 		EmailTags: []types.MessageTag{
-			{Name: aws.String("mail"), Value: aws.String(s.name)},
-			{Name: aws.String("orderId"), Value: aws.String(o.ID)},
+			tag("mail", s.audience.name+"-"+string(e.Type)),
+			tag("orderId", o.ID),
+			tag("tenantId", strings.ReplaceAll(o.TenantID, ":", "@")),
 		},
 	}
-	if s.settings.ReplyTo != "" {
-		in.ReplyToAddresses = []string{s.settings.ReplyTo}
+	if s.audience.name == customerName {
+		in.Destination.ToAddresses = []string{o.CustomerEmail}
+		if s.settings.ReplyTo != "" {
+			in.ReplyToAddresses = []string{s.settings.ReplyTo}
+		}
+	} else {
+		in.Destination.ToAddresses = s.settings.Recipients
+		if order.IsEmail(o.CustomerEmail) {
+			in.ReplyToAddresses = []string{o.CustomerEmail}
+		}
 	}
 	if s.settings.ConfigurationSet != "" {
 		in.ConfigurationSetName = aws.String(s.settings.ConfigurationSet)

@@ -3,18 +3,13 @@ package notify_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,8 +25,6 @@ import (
 	"github.com/bbws/order-lambda/notify/templates"
 	"github.com/bbws/order-lambda/order"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // mailer keeps what it is given. fail may refuse it.
 type mailer struct {
@@ -52,18 +45,16 @@ func (m *mailer) SendEmail(_ context.Context, in *sesv2.SendEmailInput, _ ...fun
 	return &sesv2.SendEmailOutput{MessageId: aws.String("ses-1")}, nil
 }
 
-// objects is a bucket. before, if set, is called with every read and may fail it; cut breaks the body off.
+// objects is a bucket. before, if set, is called with every read and may fail
+// it.
 type objects struct {
 	data   map[string]string
-	reads  atomic.Int32
-	before func(context.Context) error
-	cut    error
+	before func(ctx context.Context, key string) error
 }
 
 func (o *objects) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
-	o.reads.Add(1)
 	if o.before != nil {
-		if err := o.before(ctx); err != nil {
+		if err := o.before(ctx, *in.Key); err != nil {
 			return nil, err
 		}
 	}
@@ -71,25 +62,33 @@ func (o *objects) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...fun
 	if !ok {
 		return nil, &types.NoSuchKey{Message: aws.String("no such key")}
 	}
-	var r io.Reader = strings.NewReader(body)
-	if o.cut != nil {
-		r = io.MultiReader(strings.NewReader(body[:len(body)/2]), iotest.ErrReader(o.cut))
-	}
-	return &s3.GetObjectOutput{Body: io.NopCloser(r)}, nil
+	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(body))}, nil
 }
 
-var templateKeys = []string{"internal/order_notification.html", "customer/order_confirmation.html"}
+// templateKeys are the keys of the shipped templates.
+func templateKeys() []string {
+	keys, err := fs.Glob(templates.FS, "*/*.html")
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}
 
+const company = `{"name": "Example Supplies (Pty) Ltd", "addressLines": ["1 Example Square", "Johannesburg, 2196"],
+		"vatNumber": "4000000000", "phone": "+27 10 000 0000", "email": "help@shop.example", "website": "https://shop.example",
+		"accentColour": "#7A1F4E", "paymentLines": ["Example Bank, account 1234567"]}`
+
+// key is that of the template that most tests use.
+const key = "customer/order_confirmation.html"
+
+// defaults is a bucket with the shipped templates and branding.
 func defaults(t *testing.T) *objects {
 	t.Helper()
 	o := &objects{data: map[string]string{}}
-	for _, key := range templateKeys {
-		body, err := templates.FS.ReadFile(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.data[key] = string(body)
+	for _, key := range templateKeys() {
+		o.data[key] = defaultTemplate(t, key)
 	}
+	o.data["branding/company.json"] = company
 	return o
 }
 
@@ -105,16 +104,19 @@ func settings() notify.Settings {
 
 var samples = sync.OnceValue(sample.Orders)
 
-// placed returns the order that the tests send: three lines, the second with a discount.
-func placed() order.Order {
+// sampled returns a sample, which the test may change.
+func sampled(name string) order.Order {
 	for _, s := range samples() {
-		if s.Name == "three-lines" {
+		if s.Name == name {
 			s.Order.Items = slices.Clone(s.Order.Items)
 			return s.Order
 		}
 	}
 	panic("no such sample")
 }
+
+// placed returns an order of three lines, the second with a discount.
+func placed() order.Order { return sampled("three-lines") }
 
 // largest returns the placed order with as many lines as an order can have.
 func largest() order.Order {
@@ -125,30 +127,58 @@ func largest() order.Order {
 	return o
 }
 
-func internal(m notify.Mailer, o notify.Objects) *notify.Sender {
+// created returns the first entry of an order.
+func created(o order.Order) order.Entry { return o.History[0] }
+
+func supplier() order.Supplier {
+	s, err := order.ParseSupplier([]byte(company))
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+func internal(m notify.Mailer, o *objects) *notify.Sender {
 	return notify.NewInternal(m, o, settings(), time.Now)
 }
 
-func customerOf(m notify.Mailer, o notify.Objects) *notify.Sender {
+func customerOf(m notify.Mailer, o *objects) *notify.Sender {
 	return notify.NewCustomer(m, o, settings(), time.Now)
+}
+
+func TestServes(t *testing.T) {
+	is := is.New(t)
+	types := []order.EventType{
+		order.EventCreated, order.EventPaymentPending, order.EventPaid, order.EventProcessing, order.EventCompleted,
+		order.EventCancelled, order.EventRefunded, order.EventPaymentUpdated, order.EventMailFailed, "order.other",
+	}
+	served := func(s *notify.Sender) (served []order.EventType) {
+		return slices.DeleteFunc(slices.Clone(types), func(t order.EventType) bool { return !s.Serves(t) })
+	}
+	is.Equal(served(customerOf(nil, nil)), []order.EventType{
+		order.EventCreated, order.EventPaid, order.EventCompleted, order.EventCancelled, order.EventRefunded,
+	})
+	is.Equal(served(internal(nil, nil)), []order.EventType{
+		order.EventCreated, order.EventPaid, order.EventCancelled, order.EventRefunded,
+	})
 }
 
 func TestSendInternal(t *testing.T) {
 	is := is.New(t)
 	m := &mailer{}
-	sent, err := internal(m, defaults(t)).Send(t.Context(), placed())
+	sent, err := internal(m, defaults(t)).Send(t.Context(), placed(), created(placed()))
 	is.NoErr(err)
 	is.Equal(sent, notify.Sent{MessageID: "ses-1"}) // from the template
 	is.Equal(len(m.sent), 1)                        // one mail for the whole team
 	in := m.sent[0]
 	is.Equal(*in.FromEmailAddress, "Orders <orders@kimmyai.io>")
 	is.Equal(in.Destination.ToAddresses, []string{"team@kimmyai.io", "sales@kimmyai.io"})
-	is.Equal(in.ReplyToAddresses, []string{"support@kimmyai.io"})
+	is.Equal(in.ReplyToAddresses, []string{"thandi@example.co.za"}) // an answer goes to the customer
 	is.Equal(*in.Content.Simple.Subject.Data, "New Order Received: ORD-2025-00002")
 	is.True(in.ConfigurationSetName == nil) // none unless set
 	for _, part := range []string{*in.Content.Simple.Body.Html.Data, *in.Content.Simple.Body.Text.Data} {
 		for _, want := range []string{
-			"ORD-2025-00002", "thandi@example.co.za", "R\u00a02\u00a0276,37", "12 December 2025",
+			"ORD-2025-00002", "thandi@example.co.za", "R\u00a02\u00a0276,37", "12 December 2025", "tenant-1",
 			"https://portal.kimmyai.io/orders/0b8f1d2e-5c3a-4e6f-9a7b-000000000002",
 		} {
 			is.True(strings.Contains(part, want)) // the order's facts are in both parts
@@ -161,7 +191,9 @@ func TestSendCustomer(t *testing.T) {
 	m := &mailer{}
 	s := settings()
 	s.ConfigurationSet = "orders"
-	sent, err := notify.NewCustomer(m, defaults(t), s, time.Now).Send(t.Context(), placed())
+	o := placed()
+	o.TenantID = "shop:1"
+	sent, err := notify.NewCustomer(m, defaults(t), s, time.Now).Send(t.Context(), o, created(o))
 	is.NoErr(err)
 	is.Equal(sent, notify.Sent{MessageID: "ses-1"}) // from the template
 	in := m.sent[0]
@@ -169,10 +201,13 @@ func TestSendCustomer(t *testing.T) {
 	is.Equal(in.ReplyToAddresses, []string{"support@kimmyai.io"})
 	is.Equal(*in.ConfigurationSetName, "orders")
 	is.Equal(*in.Content.Simple.Subject.Data, "Order Confirmation: ORD-2025-00002")
+	is.Equal(in.Content.Simple.Headers, []sestypes.MessageHeader{{Name: aws.String("Auto-Submitted"), Value: aws.String("auto-generated")}})
+	tags := map[string]string{}
 	for _, tag := range in.EmailTags {
 		is.True(isTag(*tag.Name) && isTag(*tag.Value)) // in the characters that SES allows
+		tags[*tag.Name] = *tag.Value
 	}
-	is.Equal(len(in.EmailTags), 2)
+	is.Equal(tags, map[string]string{"mail": "customer-order.created", "orderId": o.ID, "tenantId": "shop@1"})
 }
 
 // isTag reports whether SES takes s as the name or the value of a message tag.
@@ -180,37 +215,109 @@ func isTag(s string) bool {
 	return s != "" && len(s) <= 256 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.@") == ""
 }
 
+func TestSendNothing(t *testing.T) {
+	is := is.New(t)
+	m := &mailer{}
+	_, err := internal(m, defaults(t)).Send(t.Context(), placed(), order.Entry{Type: order.EventCompleted})
+	is.True(err != nil) // there is no such mail
+	is.Equal(len(m.sent), 0)
+}
+
 func TestSendFallsBack(t *testing.T) {
 	broken := errors.New("connection reset")
 	for _, tt := range []struct {
 		name     string
 		template string
-		before   func(context.Context) error
+		err      error
 		want     string
 	}{
-		{"unknown variable", "{{nothing}}", nil, `unknown name "nothing"`},
-		{"wrong syntax", "{{range orderItems}}", nil, "range orderItems}} without"},
-		{"endless recursion", `{{define "a"}}{{template "a"}}{{end}}`, nil, "template customer/order_confirmation.html: template: 1:1"},
+		{"unknown variable", "{{nothing}}", nil, `template: 1:1: unknown name "nothing"`},
+		{"wrong syntax", "{{range orderItems}}", nil, "{{range orderItems}} without {{end}}"},
+		{"endless recursion", `{{define "a"}}{{template "a"}}{{end}}`, nil, "template customer/order_confirmation.html: "},
 		{"empty", "", nil, "template is empty"},
-		{"huge", strings.Repeat("x", 10<<20), nil, "template exceeds 262144 bytes"},
+		{"huge", strings.Repeat("x", 10<<20), nil, "more than 262144 bytes"},
 		{"huge output", "{{range orderItems}}" + strings.Repeat("x", 50<<10) + "{{end}}", nil, "output exceeds 1048576 bytes"},
-		{"missing", "", func(context.Context) error { return &types.NoSuchKey{} }, "NoSuchKey"},
-		{"unreadable", "", func(context.Context) error { return broken }, "connection reset"},
+		{"missing", "", &types.NoSuchKey{}, "no such object"},
+		{"unreadable", "", broken, "connection reset"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
 			m := &mailer{}
 			o := defaults(t)
-			o.data["customer/order_confirmation.html"], o.before = tt.template, tt.before
-			sent, err := customerOf(m, o).Send(t.Context(), largest())
+			o.data[key] = tt.template
+			o.before = func(_ context.Context, k string) error {
+				if k == key {
+					return tt.err
+				}
+				return nil
+			}
+			sent, err := customerOf(m, o).Send(t.Context(), largest(), created(largest()))
 			is.NoErr(err) // the mail goes out all the same
 			is.Equal(sent.MessageID, "ses-1")
 			is.True(sent.Fallback != nil)                             // and the reason is told
 			is.True(strings.Contains(sent.Fallback.Error(), tt.want)) // what is wrong
-			is.True(m.sent[0].Content.Simple.Body.Html == nil)        // no half-done HTML
+			is.NoErr(sent.Stale)
+			is.True(m.sent[0].Content.Simple.Body.Html == nil) // no half-done HTML
 			text := *m.sent[0].Content.Simple.Body.Text.Data
-			is.True(strings.Contains(text, "- Paper filters, size 02, pack of 100")) // every line
-			is.True(strings.Contains(text, "Total: R\u00a02\u00a0276,37"))           // and the total
+			is.True(strings.Contains(text, "- Paper filters, size 02, pack of 100"))        // the lines
+			is.True(strings.Contains(text, "Total incl. VAT: R\u00a02\u00a0276,37"))        // and the total
+			is.True(strings.Contains(text, "Example Supplies (Pty) Ltd\n1 Example Square")) // under the right brand
+		})
+	}
+}
+
+func TestSendUsesTheTemplateReadLast(t *testing.T) {
+	is := is.New(t)
+	m, o, clock := &mailer{}, defaults(t), time.Date(2025, 12, 30, 10, 30, 0, 0, time.UTC)
+	s := notify.NewCustomer(m, o, settings(), func() time.Time { return clock })
+	for range 2 {
+		sent, err := s.Send(t.Context(), placed(), created(placed()))
+		is.NoErr(err)
+		is.NoErr(sent.Fallback)
+		is.True(m.sent[len(m.sent)-1].Content.Simple.Body.Html != nil)
+		is.Equal(sent.Stale != nil, o.before != nil) // S3 is down the second time
+		clock = clock.Add(5 * time.Minute)
+		o.before = func(context.Context, string) error { return errors.New("service unavailable") }
+	}
+}
+
+func TestBranding(t *testing.T) {
+	const own, common = "branding/tenant-1/company.json", "branding/company.json"
+	down := errors.New("service unavailable")
+	for _, tt := range []struct {
+		name        string
+		own, common string // "" is absent
+		down        map[string]bool
+		want, stale string
+	}{
+		{"the tenant's", `{"name": "Own"}`, `{"name": "Common"}`, nil, "Own", ""},
+		{"the common one", "", `{"name": "Common"}`, nil, "Common", ""},
+		{"none", "", "", nil, "KimmyAI", ""},
+		{"the tenant's is broken", "{", `{"name": "Common"}`, nil, "Common", own},
+		{"the tenant's cannot be read", `{"name": "Own"}`, `{"name": "Common"}`, map[string]bool{own: true}, "Common", "service unavailable"},
+		{"none can be read", "", `{"name": "Common"}`, map[string]bool{own: true, common: true}, "KimmyAI", "service unavailable"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			m, o := &mailer{}, defaults(t)
+			delete(o.data, common)
+			for key, data := range map[string]string{own: tt.own, common: tt.common} {
+				if data != "" {
+					o.data[key] = data
+				}
+			}
+			o.before = func(_ context.Context, key string) error {
+				if tt.down[key] {
+					return down
+				}
+				return nil
+			}
+			sent, err := customerOf(m, o).Send(t.Context(), placed(), created(placed()))
+			is.NoErr(err)
+			is.NoErr(sent.Fallback)
+			is.Equal(sent.Stale != nil, tt.stale != "") // told where it may be wrong
+			is.True(tt.stale == "" || strings.Contains(sent.Stale.Error(), tt.stale))
+			is.True(strings.Contains(*m.sent[0].Content.Simple.Body.Html.Data, ">"+tt.want+"<"))
 		})
 	}
 }
@@ -237,7 +344,7 @@ func TestSendRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
 			m := &mailer{fail: func() error { return fmt.Errorf("operation error SESv2: %w", tt.err) }}
-			sent, err := customerOf(m, defaults(t)).Send(t.Context(), placed())
+			sent, err := customerOf(m, defaults(t)).Send(t.Context(), placed(), created(placed()))
 			var permanent *order.Permanent
 			is.Equal(errors.As(err, &permanent), tt.permanent) // what trying again is good for
 			is.True(errors.Is(err, tt.err))                    // the cause is there
@@ -258,11 +365,15 @@ func TestSendRefusesAddress(t *testing.T) {
 			m := &mailer{}
 			o := placed()
 			o.CustomerEmail = address
-			_, err := customerOf(m, defaults(t)).Send(t.Context(), o)
+			_, err := customerOf(m, defaults(t)).Send(t.Context(), o, created(o))
 			var permanent *order.Permanent
 			is.True(errors.As(err, &permanent))                                 // no second try makes it an address
 			is.Equal(err.Error(), "the customer's e-mail address is malformed") // without the address
 			is.Equal(len(m.sent), 0)                                            // nothing reached SES
+
+			_, err = internal(m, defaults(t)).Send(t.Context(), o, created(o))
+			is.NoErr(err)                                // the team hears of it
+			is.Equal(len(m.sent[0].ReplyToAddresses), 0) // and cannot answer
 		})
 	}
 }
@@ -295,65 +406,4 @@ func TestAddresses(t *testing.T) {
 			is.True(err != nil) // no list of addresses
 		})
 	}
-}
-
-func TestAddressee(t *testing.T) {
-	for _, tt := range []struct{ customer, billing, want string }{
-		{"Thandi Example", "Someone Else", "Dear Thandi Example,"},
-		{"", "Accounts Department", "Dear Accounts Department,"},
-		{" \u202e ", "", "Dear customer,"},
-		{"Thandi\r\nof\tthe\u2028South\u0000", "", "Dear Thandi  of the South,"},
-	} {
-		t.Run(tt.want, func(t *testing.T) {
-			is := is.New(t)
-			o := placed()
-			o.CustomerName, o.BillingAddress.FullName = tt.customer, tt.billing
-			m, err := customer().Render(o, "{{customerName}}")
-			is.NoErr(err)
-			is.True(strings.HasPrefix(m.Text, tt.want)) // in the text
-			is.Equal("Dear "+m.HTML+",", tt.want)       // and in the template
-		})
-	}
-}
-
-func TestGolden(t *testing.T) {
-	senders := map[string]*notify.Sender{
-		"internal/order_notification": internal(nil, nil),
-		"customer/order_confirmation": customer(),
-	}
-	for name, s := range senders {
-		t.Run(name, func(t *testing.T) {
-			is := is.New(t)
-			m, err := s.Render(placed(), defaultTemplate(t, name+".html"))
-			is.NoErr(err)
-			golden(t, filepath.Base(name)+".html", m.HTML)
-			golden(t, filepath.Base(name)+".txt", m.Text)
-		})
-	}
-}
-
-// golden compares got with a file of testdata, or writes it with -update.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(filepath.Join("testdata", name), []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := fs.ReadFile(os.DirFS("testdata"), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (look at it, then go test ./notify -update):\n%s", name, got)
-	}
-}
-
-// Large mail providers cut a mail behind 102 KB and hide the rest, the total among it.
-func TestLargestOrderIsNotCut(t *testing.T) {
-	is := is.New(t)
-	m, err := customer().Render(largest(), defaultTemplate(t, key))
-	is.NoErr(err)
-	is.Equal(strings.Count(m.HTML, "Ceramic"), order.MaxItems-2) // every line is there
-	is.True(len(m.HTML) < 102_000)                               // in bytes
 }
