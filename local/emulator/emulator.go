@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 )
 
 const (
@@ -57,9 +58,18 @@ func StartDynamoDB(ctx context.Context) (*DynamoDB, error) {
 	libs := filepath.Join(jars, "DynamoDBLocal_lib")
 	classpath := []string{filepath.Join(dir, "node_modules", ".java"), filepath.Join(jars, "DynamoDBLocal.jar"), filepath.Join(libs, "*")}
 	var ports struct{ DynamoDB int }
-	p, err := start(ctx, &ports, "DynamoDB Local", java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m",
-		"-Djava.library.path="+libs, "-cp", strings.Join(classpath, string(filepath.ListSeparator)), "DynamoDB")
+	// It unpacks libraries and writes a file about itself, and leaves both.
+	temporary := filepath.Join(dir, "..", "..", ".cache", "local")
+	if err := os.MkdirAll(temporary, 0o750); err != nil {
+		return nil, err
+	}
+	if temporary, err = os.MkdirTemp(temporary, fmt.Sprintf("dynamodb-%d-", os.Getpid())); err != nil {
+		return nil, err
+	}
+	p, err := start(ctx, temporary, &ports, "DynamoDB Local", java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xmx512m",
+		"-Djava.io.tmpdir="+temporary, "-Djava.library.path="+libs, "-cp", strings.Join(classpath, string(filepath.ListSeparator)), "DynamoDB")
 	if err != nil {
+		_ = os.RemoveAll(temporary)
 		return nil, err
 	}
 	return &DynamoDB{process: p, endpoint: endpoint(ports.DynamoDB)}, nil
@@ -70,6 +80,11 @@ func (d *DynamoDB) Endpoint() string { return d.endpoint }
 
 // Client returns a client of the service.
 func (d *DynamoDB) Client() *dynamodb.Client { return dynamodb.NewFromConfig(Config(d.endpoint)) }
+
+// Streams returns a client of its tables' streams.
+func (d *DynamoDB) Streams() *dynamodbstreams.Client {
+	return dynamodbstreams.NewFromConfig(Config(d.endpoint))
+}
 
 // AWS is a running emulator of SQS, SNS and S3 at one endpoint, and of SES v2 at another.
 type AWS struct {
@@ -89,7 +104,7 @@ func StartAWS(ctx context.Context) (*AWS, error) {
 		return nil, err
 	}
 	var ports struct{ AWS, Mail int }
-	p, err := start(ctx, &ports, "the emulator of SQS, SNS, S3 and SES", node, filepath.Join(dir, "aws.mjs"))
+	p, err := start(ctx, "", &ports, "the emulator of SQS, SNS, S3 and SES", node, filepath.Join(dir, "aws.mjs"))
 	if err != nil {
 		return nil, err
 	}
@@ -209,13 +224,17 @@ type process struct {
 	stdin io.Closer
 	done  chan struct{} // closed when the process has ended
 	once  sync.Once
+
+	temporary string // its directory, removed at its end; "" for none
 }
 
-// start runs an emulator and fills ports from the line of JSON that it prints when it is ready.
-func start(ctx context.Context, ports any, what, command string, args ...string) (*process, error) {
+// start runs an emulator, in a directory of its own if there is one, and fills
+// ports from the line of JSON that it prints when it is ready.
+func start(ctx context.Context, temporary string, ports any, what, command string, args ...string) (*process, error) {
 	cmd := exec.CommandContext(ctx, command, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C reaches the parent only, which ends it in order
 	cmd.Env = append(os.Environ(), "AWS_REGION="+Region)
+	cmd.Dir = temporary
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -229,7 +248,7 @@ func start(ctx context.Context, ports any, what, command string, args ...string)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", what, err)
 	}
-	p := &process{cmd: cmd, stdin: stdin, done: make(chan struct{})}
+	p := &process{cmd: cmd, stdin: stdin, done: make(chan struct{}), temporary: temporary}
 	ready := make(chan error, 1)
 	go func() {
 		out := bufio.NewReader(stdout)
@@ -266,6 +285,9 @@ func (p *process) Close() {
 		case <-time.After(stopTimeout):
 			_ = p.cmd.Process.Kill()
 			<-p.done
+		}
+		if p.temporary != "" {
+			_ = os.RemoveAll(p.temporary)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -54,6 +55,20 @@ func TestListensOnLoopbackOnly(t *testing.T) {
 	}
 }
 
+func TestTemporaryFilesGo(t *testing.T) {
+	is := is.New(t)
+	own := fmt.Sprintf("../../.cache/local/dynamodb-%d-*", os.Getpid())
+	other, err := emulator.StartDynamoDB(t.Context())
+	is.NoErr(err)
+	during, err := filepath.Glob(own)
+	is.NoErr(err)
+	other.Close()
+	after, err := filepath.Glob(own)
+	is.NoErr(err)
+	is.Equal(len(during), 2) // one for each that runs
+	is.Equal(len(after), 1)  // the one that has ended left nothing
+}
+
 func TestCreateTable(t *testing.T) {
 	is := is.New(t)
 	ctx := t.Context()
@@ -69,15 +84,17 @@ func TestCreateTable(t *testing.T) {
 			"GSI2_PK": &types.AttributeValueMemberS{Value: fmt.Sprint("order", i)},
 			"GSI2_SK": &types.AttributeValueMemberS{Value: "METADATA"},
 			"total":   &types.AttributeValueMemberN{Value: "1"},
+			"items":   &types.AttributeValueMemberL{},
 		}})
 		is.NoErr(err)
 	}
 	for _, index := range []struct {
 		name, key, value string
 		want             int32
+		attributes       int
 	}{
-		{"OrdersByDateIndex", "GSI1_PK", "tenant", 3},
-		{"OrderByIdIndex", "GSI2_PK", "order1", 1},
+		{"OrdersByDateIndex", "GSI1_PK", "tenant", 3, 5}, // both keys, and of the rest total
+		{"OrderByIdIndex", "GSI2_PK", "order1", 1, 4},    // both keys
 	} {
 		found, err := client.Query(ctx, &dynamodb.QueryInput{
 			TableName:                 aws.String("orders"),
@@ -86,9 +103,12 @@ func TestCreateTable(t *testing.T) {
 			ExpressionAttributeValues: map[string]types.AttributeValue{":v": &types.AttributeValueMemberS{Value: index.value}},
 		})
 		is.NoErr(err)
-		is.Equal(found.Count, index.want)       // the index has the items of the partition
-		is.True(found.Items[0]["total"] != nil) // all attributes are projected
+		is.Equal(found.Count, index.want)               // the index has the items of the partition
+		is.Equal(len(found.Items[0]), index.attributes) // and no more of them than its readers need
 	}
+	table, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: aws.String("orders")})
+	is.NoErr(err)
+	is.Equal(table.Table.StreamSpecification.StreamViewType, types.StreamViewTypeNewAndOldImages)
 	ttl, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: aws.String("orders")})
 	is.NoErr(err)
 	is.Equal(aws.ToString(ttl.TimeToLiveDescription.AttributeName), "expiresAt")

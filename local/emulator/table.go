@@ -9,8 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// CreateTable creates the service's table (contract, section 5) under the given name: its keys, both indexes and the
-// attribute that lets items expire.
+// CreateTable creates the service's table (contract, section 5) under the given
+// name: its keys, both indexes, its stream, and the attribute that lets items
+// expire.
 func CreateTable(ctx context.Context, client *dynamodb.Client, name string) error {
 	_, err := client.CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName:   aws.String(name),
@@ -20,9 +21,13 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, name string) erro
 			text("PK"), text("SK"), text("GSI1_PK"), text("GSI1_SK"), text("GSI2_PK"), text("GSI2_SK"),
 		},
 		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{
-			index("OrdersByDateIndex", "GSI1_PK", "GSI1_SK", &types.Projection{ProjectionType: types.ProjectionTypeInclude, NonKeyAttributes: []string{"id", "orderNumber", "status", "total", "currency", "dateCreated", "active"}}),
+			index("OrdersByDateIndex", "GSI1_PK", "GSI1_SK", &types.Projection{
+				ProjectionType:   types.ProjectionTypeInclude,
+				NonKeyAttributes: []string{"id", "orderNumber", "status", "total", "currency", "dateCreated", "active"},
+			}),
 			index("OrderByIdIndex", "GSI2_PK", "GSI2_SK", &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}),
 		},
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages},
 	})
 	if err != nil {
 		return fmt.Errorf("create table %s: %w", name, err)
@@ -48,10 +53,6 @@ func text(name string) types.AttributeDefinition {
 	return types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: types.ScalarAttributeTypeS}
 }
 
-func index(name, partition, sort string, p *types.Projection) types.GlobalSecondaryIndex {
-	return types.GlobalSecondaryIndex{
-		IndexName:  aws.String(name),
-		KeySchema:  keys(partition, sort),
-		Projection: p,
-	}
+func index(name, partition, sort string, projection *types.Projection) types.GlobalSecondaryIndex {
+	return types.GlobalSecondaryIndex{IndexName: aws.String(name), KeySchema: keys(partition, sort), Projection: projection}
 }

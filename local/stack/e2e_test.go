@@ -293,7 +293,7 @@ type delivery struct {
 // deliveries returns how a role fared with the messages that mention an order.
 func deliveries(role, orderID string) (found []delivery) {
 	for _, b := range service.Batches(role) {
-		for _, r := range b.Event.Records {
+		for _, r := range b.Messages {
 			if strings.Contains(r.Body, orderID) {
 				found = append(found, delivery{r.MessageId, b.Err != nil || slices.Contains(b.Failed, r.MessageId), b.Err != nil})
 			}
@@ -378,7 +378,7 @@ func TestBatchOfTenWithThreeBadMessages(t *testing.T) {
 	eventually(t, "the batch is handled", func() bool { return len(service.Batches(recorder)) > before })
 	first := service.Batches(recorder)[before]
 	is.NoErr(first.Err)
-	is.Equal(len(first.Event.Records), 10) // one batch
+	is.Equal(len(first.Messages), 10) // one batch
 	got := slices.Clone(first.Failed)
 	slices.Sort(got)
 	slices.Sort(want)

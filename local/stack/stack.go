@@ -6,9 +6,11 @@ package stack
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -57,10 +59,13 @@ const (
 	TeamAddress = "team@kimmyai.io"
 
 	recorder         = "order_creator_record" // consumes what create_order queues
+	otherQueue       = "another-system"       // hears every event
 	maxReceives      = 3                      // before a message goes to the dead-letter queue
+	retention        = 14 * 24 * 60 * 60      // seconds that every queue keeps a message
 	apiEnvironments  = 10                     // environments at a time of an API role
 	quickWindow      = 20 * time.Millisecond
-	visibilityFactor = 6 // of a function's timeout
+	streamWait       = 250 * time.Millisecond // between two looks at a shard, as Lambda's
+	visibilityFactor = 6                      // of a function's timeout
 )
 
 // Options say how a stack differs from the deployed service. The zero value does not, but for the free port.
@@ -233,7 +238,9 @@ func Build(ctx context.Context, flags ...string) (string, error) {
 	return binary, os.Rename(fresh, binary)
 }
 
-// createQueues makes the queues of the consumers, and the topic that feeds those of them that follow the recorder.
+// createQueues makes the queues of the consumers, and the topic that feeds those
+// of them that follow the recorder. One more queue gets every event, as another
+// system's would.
 func (s *Stack) createQueues(ctx context.Context) error {
 	created, err := s.SNS.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(topic)})
 	if err != nil {
@@ -244,29 +251,57 @@ func (s *Stack) createQueues(ctx context.Context) error {
 		if !role.IsConsumer() {
 			continue
 		}
-		if err := s.createQueue(ctx, role, name != recorder); err != nil {
+		if err := s.createRoleQueues(ctx, role); err != nil {
 			return fmt.Errorf("create the queues of %s: %w", name, err)
 		}
 	}
-	return nil
+	if err := s.createQueue(ctx, otherQueue, nil); err != nil {
+		return err
+	}
+	return s.subscribe(ctx, otherQueue, nil)
 }
 
-// createQueue makes a consumer's queue and dead-letter queue.
-func (s *Stack) createQueue(ctx context.Context, role deploy.Role, subscribed bool) error {
-	dead := deadQueueName(role)
-	if _, err := s.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(dead)}); err != nil {
+// createRoleQueues makes what feeds a consumer: its queue, its dead-letter
+// queues, and the subscription to the events that it serves.
+func (s *Stack) createRoleQueues(ctx context.Context, role deploy.Role) error {
+	if role.Stream != nil {
+		if err := s.createQueue(ctx, role.Stream.DeadLetters+"-"+Environment, nil); err != nil {
+			return err
+		}
+	}
+	if err := s.createQueue(ctx, deadQueueName(role), nil); err != nil {
 		return err
 	}
-	_, err := s.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(queueName(role)), Attributes: map[string]string{
+	err := s.createQueue(ctx, queueName(role), map[string]string{
 		"VisibilityTimeout": strconv.Itoa(visibilityFactor * role.Timeout),
-		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, arn("sqs", dead), maxReceives),
-	}})
-	if err != nil || !subscribed {
+		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, arn("sqs", deadQueueName(role)), maxReceives),
+	})
+	if err != nil || len(role.Events) == 0 {
 		return err
 	}
-	_, err = s.SNS.Subscribe(ctx, &sns.SubscribeInput{
-		TopicArn: aws.String(s.TopicARN), Protocol: aws.String("sqs"), Endpoint: aws.String(arn("sqs", queueName(role))),
-		Attributes: map[string]string{"RawMessageDelivery": "true"},
+	return s.subscribe(ctx, queueName(role), role.Events)
+}
+
+func (s *Stack) createQueue(ctx context.Context, name string, attributes map[string]string) error {
+	all := map[string]string{"MessageRetentionPeriod": strconv.Itoa(retention)}
+	maps.Copy(all, attributes)
+	_, err := s.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: all})
+	return err
+}
+
+// subscribe lets a queue have the topic's events of some types, of all types if
+// there are none.
+func (s *Stack) subscribe(ctx context.Context, queue string, types []string) error {
+	attributes := map[string]string{"RawMessageDelivery": "true"}
+	if len(types) > 0 {
+		filter, err := json.Marshal(map[string][]string{"eventType": types})
+		if err != nil {
+			return err
+		}
+		attributes["FilterPolicyScope"], attributes["FilterPolicy"] = "MessageBody", string(filter)
+	}
+	_, err := s.SNS.Subscribe(ctx, &sns.SubscribeInput{
+		TopicArn: aws.String(s.TopicARN), Protocol: aws.String("sqs"), Endpoint: aws.String(arn("sqs", queue)), Attributes: attributes,
 	})
 	return err
 }
@@ -338,6 +373,9 @@ func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.
 		}
 		if role.IsConsumer() {
 			config.Environments = role.MaxConcurrency
+			if role.Stream != nil {
+				config.Environments++ // for the stream's one shard
+			}
 		}
 		if s.options.Image != "" {
 			config.Launch = s.container
@@ -353,9 +391,20 @@ func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.
 		}
 		pollers.Wait()
 	})
+	if s.options.Unread {
+		return nil
+	}
 	for name, role := range s.roles {
-		if role.IsConsumer() && !s.options.Unread {
-			pollers.Go(func() { poller.Run(polling, s.mapping(polling, name)) })
+		if role.IsConsumer() {
+			queue := s.queue(polling, name)
+			pollers.Go(func() { queue.Run(polling) })
+		}
+		if role.Stream != nil {
+			stream, err := s.stream(ctx, db.Streams(), name)
+			if err != nil {
+				return err
+			}
+			pollers.Go(func() { stream.Run(polling) })
 		}
 	}
 	return nil
@@ -404,10 +453,10 @@ func (s *Stack) settings(name string) []string {
 	return env
 }
 
-// mapping returns the event source mapping of a consumer.
-func (s *Stack) mapping(ctx context.Context, name string) poller.Config {
+// queue returns the mapping of a consumer's queue.
+func (s *Stack) queue(ctx context.Context, name string) *poller.Queue {
 	role := s.roles[name]
-	config := poller.Config{
+	queue := &poller.Queue{
 		Client: s.SQS, QueueURL: s.QueueURL(name), QueueARN: arn("sqs", queueName(role)),
 		BatchSize: role.BatchSize, Window: time.Duration(role.BatchWindow) * time.Second, MaxConcurrency: role.MaxConcurrency,
 		Function: s.functions[name],
@@ -415,13 +464,33 @@ func (s *Stack) mapping(ctx context.Context, name string) poller.Config {
 			if err != nil && s.options.Quick {
 				s.release(context.WithoutCancel(ctx), name, event)
 			}
-			s.batches.add(Batch{Role: name, Event: event, Failed: failed, Err: err})
+			s.batches.add(Batch{Role: name, Messages: event.Records, Failed: failed, Err: err})
 		},
 	}
 	if s.options.Quick {
-		config.Window = quickWindow
+		queue.Window = quickWindow
 	}
-	return config
+	return queue
+}
+
+// stream returns the mapping of the table's stream to a role.
+func (s *Stack) stream(ctx context.Context, client poller.Streams, name string) (*poller.Stream, error) {
+	table, err := s.DynamoDB.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: aws.String(Table)})
+	if err != nil {
+		return nil, fmt.Errorf("find the stream of table %s: %w", Table, err)
+	}
+	role := s.roles[name]
+	stream := &poller.Stream{
+		Client: client, StreamARN: aws.ToString(table.Table.LatestStreamArn),
+		BatchSize: role.Stream.BatchSize, Filter: role.Stream.Filter, Function: s.functions[name], Wait: streamWait,
+		Observe: func(records []poller.Record, failed []string, err error) {
+			s.batches.add(Batch{Role: name, Changes: records, Failed: failed, Err: err})
+		},
+	}
+	if s.options.Quick {
+		stream.Wait = quickWindow
+	}
+	return stream, nil
 }
 
 // release makes the messages of an invocation that crashed visible again.

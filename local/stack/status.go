@@ -76,54 +76,48 @@ func (s source) Invoice(ctx context.Context, tenant, orderID string) (string, er
 	return link.URL, nil
 }
 
-// tableItem has what a status needs of the table's orders and receipts.
-type tableItem struct {
-	EntityType  string    `dynamodbav:"entityType"` // of orders
-	State       string    `dynamodbav:"state"`      // of receipts
-	Reason      string    `dynamodbav:"reason"`
-	ID          string    `dynamodbav:"id"`
-	Number      string    `dynamodbav:"orderNumber"`
-	TenantID    string    `dynamodbav:"tenantId"`
-	Status      string    `dynamodbav:"status"`
-	Total       string    `dynamodbav:"total"`
-	Currency    string    `dynamodbav:"currency"`
-	PDFURL      string    `dynamodbav:"pdfUrl"`
-	DateCreated time.Time `dynamodbav:"dateCreated"`
+// orderItem has what a status needs of an order in the table.
+type orderItem struct {
+	EntityType  string         `dynamodbav:"entityType"`
+	Active      bool           `dynamodbav:"active"`
+	Failure     string         `dynamodbav:"failureReason"`
+	ID          string         `dynamodbav:"id"`
+	Number      string         `dynamodbav:"orderNumber"`
+	TenantID    string         `dynamodbav:"tenantId"`
+	Status      string         `dynamodbav:"status"`
+	Total       string         `dynamodbav:"total"`
+	Currency    string         `dynamodbav:"currency"`
+	DateCreated time.Time      `dynamodbav:"dateCreated"`
+	Documents   map[string]any `dynamodbav:"documents"`
+	History     []any          `dynamodbav:"history"` // none until it is recorded
 }
 
-// orders returns the last orders, newest first. A receipt stands for an order that is not recorded.
+// orders returns the last orders, newest first.
 func (s *Stack) orders(ctx context.Context) ([]page.Order, error) {
-	found := map[string]page.Order{}
+	orders := []page.Order{}
 	pages := dynamodb.NewScanPaginator(s.DynamoDB, &dynamodb.ScanInput{TableName: aws.String(Table)})
 	for pages.HasMorePages() {
 		some, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
 		}
-		var items []tableItem
+		var items []orderItem
 		if err := attributevalue.UnmarshalListOfMaps(some.Items, &items); err != nil {
 			return nil, err
 		}
 		for _, i := range items {
+			if i.EntityType != "ORDER" || !i.Active {
+				continue
+			}
 			o := page.Order{
-				ID: i.ID, Number: i.Number, Tenant: i.TenantID, Status: i.Status, Recorded: i.EntityType == "ORDER", Failure: i.Reason,
-				Currency: i.Currency, Placed: i.DateCreated, Invoice: i.PDFURL != "",
+				ID: i.ID, Number: i.Number, Tenant: i.TenantID, Status: i.Status, Recorded: len(i.History) > 0, Failure: i.Failure,
+				Currency: i.Currency, Placed: i.DateCreated, Invoice: len(i.Documents) > 0,
 			}
 			if total, err := order.ParseMoney(i.Total, order.Currency(i.Currency)); err == nil {
 				o.Total = total.String()
 			}
-			switch {
-			case o.Recorded:
-				found[o.ID] = o
-			case i.State != "" && !found[i.ID].Recorded:
-				o.Status = i.State
-				found[o.ID] = o
-			}
+			orders = append(orders, o)
 		}
-	}
-	orders := make([]page.Order, 0, len(found))
-	for _, o := range found {
-		orders = append(orders, o)
 	}
 	slices.SortFunc(orders, func(a, b page.Order) int { return cmp.Or(b.Placed.Compare(a.Placed), cmp.Compare(b.Number, a.Number)) })
 	return orders[:min(len(orders), maxOrders)], nil

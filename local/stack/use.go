@@ -25,6 +25,8 @@ import (
 
 	"github.com/bbws/order-lambda/local/emulator"
 	"github.com/bbws/order-lambda/local/gateway"
+	"github.com/bbws/order-lambda/local/poller"
+	"github.com/bbws/order-lambda/order"
 )
 
 const tokenTime = 24 * time.Hour
@@ -101,8 +103,29 @@ func (s *Stack) Mails(ctx context.Context) ([]Mail, error) {
 // A Message is a message in a queue.
 type Message struct{ MessageID, Body string }
 
-// DeadLetters returns the messages of a role's dead-letter queue and leaves them there.
+// DeadLetters returns the messages of a role's dead-letter queue and leaves them
+// there.
 func (s *Stack) DeadLetters(ctx context.Context, role string) ([]Message, error) {
+	return s.messages(ctx, deadQueueName(s.roles[role]))
+}
+
+// Published returns the events that the topic had, as another system gets them.
+func (s *Stack) Published(ctx context.Context) ([]order.Event, error) {
+	messages, err := s.messages(ctx, otherQueue)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]order.Event, len(messages))
+	for i, m := range messages {
+		if err := json.Unmarshal([]byte(m.Body), &all[i]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// messages looks into a queue.
+func (s *Stack) messages(ctx context.Context, name string) ([]Message, error) {
 	var queue struct {
 		Messages struct {
 			Ready    []Message
@@ -110,7 +133,7 @@ func (s *Stack) DeadLetters(ctx context.Context, role string) ([]Message, error)
 			Inflight []struct{ Message Message }
 		}
 	}
-	if err := getJSON(ctx, *s.SQS.Options().BaseEndpoint+"/_fauxqs/queues/"+deadQueueName(s.roles[role]), &queue); err != nil {
+	if err := getJSON(ctx, *s.SQS.Options().BaseEndpoint+"/_fauxqs/queues/"+name, &queue); err != nil {
 		return nil, err
 	}
 	messages := append(queue.Messages.Ready, queue.Messages.Delayed...)
@@ -136,12 +159,13 @@ func getJSON(ctx context.Context, url string, v any) error {
 	return json.NewDecoder(resp.Body).Decode(v)
 }
 
-// A Batch is one invocation of a consumer by its queue.
+// A Batch is one invocation of a consumer by its queue or by the stream.
 type Batch struct {
-	Role   string
-	Event  events.SQSEvent
-	Failed []string // ids of the messages that the function reported
-	Err    error    // if all of them failed
+	Role     string
+	Messages []events.SQSMessage // of the queue
+	Changes  []poller.Record     // of the stream
+	Failed   []string            // ids or sequence numbers that the function reported
+	Err      error               // if all of them failed
 }
 
 type batchLog struct {
@@ -155,7 +179,7 @@ func (l *batchLog) add(b Batch) {
 	l.all = append(l.all, b)
 }
 
-// Batches returns the invocations of a role by its queue that have ended.
+// Batches returns the invocations of a consumer that have ended.
 func (s *Stack) Batches(role string) []Batch {
 	s.batches.mu.Lock()
 	defer s.batches.mu.Unlock()

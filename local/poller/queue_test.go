@@ -71,7 +71,7 @@ func (b batch) bodies() []string {
 }
 
 // start makes a queue with the given visibility timeout in seconds and messages in it and runs a poller on it until the test ends.
-func start(t *testing.T, visibility string, config Config, function invokerFunc, bodies ...string) (url string, batches chan batch) {
+func start(t *testing.T, visibility string, mapping Queue, function invokerFunc, bodies ...string) (url string, batches chan batch) {
 	t.Helper()
 	is := is.New(t)
 	name := lambdaapi.NewID()
@@ -84,13 +84,13 @@ func start(t *testing.T, visibility string, config Config, function invokerFunc,
 		})
 		is.NoErr(err)
 	}
-	config.Client, config.QueueURL, config.QueueARN = client, *queue.QueueUrl, "arn:aws:sqs:eu-west-1:000000000000:"+name
-	config.Function = function
+	mapping.Client, mapping.QueueURL, mapping.QueueARN = client, *queue.QueueUrl, "arn:aws:sqs:eu-west-1:000000000000:"+name
+	mapping.Function = function
 	batches = make(chan batch, 100)
-	config.Observe = func(event events.SQSEvent, failed []string, err error) { batches <- batch{event, failed, err} }
+	mapping.Observe = func(event events.SQSEvent, failed []string, err error) { batches <- batch{event, failed, err} }
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { Run(ctx, config) })
+	running.Go(func() { mapping.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
@@ -117,7 +117,7 @@ func left(t *testing.T, url string, kinds ...types.QueueAttributeName) (n int) {
 
 func TestEvent(t *testing.T) {
 	is := is.New(t)
-	url, batches := start(t, "30", Config{BatchSize: 10, MaxConcurrency: 1}, func(events.SQSEvent) (string, error) { return "", nil }, "hello")
+	url, batches := start(t, "30", Queue{BatchSize: 10, MaxConcurrency: 1}, func(events.SQSEvent) (string, error) { return "", nil }, "hello")
 	b := <-batches
 	is.NoErr(b.err)
 	record := b.event.Records[0]
@@ -137,13 +137,13 @@ func TestBatches(t *testing.T) {
 	four := []string{"a", "b", "c", "d"}
 	t.Run("are no larger than allowed", func(t *testing.T) {
 		is := is.New(t)
-		_, batches := start(t, "30", Config{BatchSize: 3, MaxConcurrency: 1}, func(events.SQSEvent) (string, error) { return "{}", nil }, four...)
+		_, batches := start(t, "30", Queue{BatchSize: 3, MaxConcurrency: 1}, func(events.SQSEvent) (string, error) { return "{}", nil }, four...)
 		is.Equal(len((<-batches).event.Records), 3)
 		is.Equal(len((<-batches).event.Records), 1)
 	})
 	t.Run("wait for a window to fill", func(t *testing.T) {
 		is := is.New(t)
-		url, batches := start(t, "30", Config{BatchSize: 5, MaxConcurrency: 1, Window: time.Minute}, func(events.SQSEvent) (string, error) { return "{}", nil }, four...)
+		url, batches := start(t, "30", Queue{BatchSize: 5, MaxConcurrency: 1, Window: time.Minute}, func(events.SQSEvent) (string, error) { return "{}", nil }, four...)
 		for left(t, url, hidden) < 4 {
 			time.Sleep(time.Millisecond) // until the poller has the first four
 		}
@@ -180,7 +180,7 @@ func TestAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			is := is.New(t)
-			url, batches := start(t, "30", Config{BatchSize: 3, MaxConcurrency: 1, Window: time.Minute}, c.answer, "a", "b", "c")
+			url, batches := start(t, "30", Queue{BatchSize: 3, MaxConcurrency: 1, Window: time.Minute}, c.answer, "a", "b", "c")
 			b := <-batches
 			is.Equal(b.err != nil, c.all)
 			var failed []string
@@ -201,7 +201,7 @@ func TestAnswers(t *testing.T) {
 
 func TestFailedMessageComesAgain(t *testing.T) {
 	is := is.New(t)
-	_, batches := start(t, "1", Config{BatchSize: 1, MaxConcurrency: 1}, func(events.SQSEvent) (string, error) { return "", errors.New("down") }, "a")
+	_, batches := start(t, "1", Queue{BatchSize: 1, MaxConcurrency: 1}, func(events.SQSEvent) (string, error) { return "", errors.New("down") }, "a")
 	is.Equal((<-batches).event.Records[0].Attributes["ApproximateReceiveCount"], "1")
 	is.Equal((<-batches).event.Records[0].Attributes["ApproximateReceiveCount"], "2") // after the visibility timeout
 }
@@ -211,7 +211,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	var mu sync.Mutex
 	running, most := 0, 0
 	two := make(chan struct{})
-	url, batches := start(t, "30", Config{BatchSize: 1, MaxConcurrency: 2}, func(events.SQSEvent) (string, error) {
+	url, batches := start(t, "30", Queue{BatchSize: 1, MaxConcurrency: 2}, func(events.SQSEvent) (string, error) {
 		mu.Lock()
 		if running++; running > most {
 			most = running
