@@ -82,8 +82,10 @@ func serve(ctx context.Context, out io.Writer, stay bool, options stack.Options)
 		return err
 	}
 	options.LogDir = filepath.Join(root, ".cache", "local", "logs")
+	out = &lockedWriter{w: out}
 	t := trail{out: out, start: time.Now()}
-	options.Progress = func(what string) { t.step("%s", what) }
+	steps := narrator{out: out}
+	options.Progress, options.OnLog = func(what string) { t.step("%s", what) }, steps.line
 	s, err := stack.Start(ctx, options)
 	if err != nil {
 		return err
@@ -108,10 +110,15 @@ func serve(ctx context.Context, out io.Writer, stay bool, options stack.Options)
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprint(out, strings.NewReplacer("{url}", s.URL, "{mail}", s.MailURL, "{token}", token, "{tenant}", tenant, "{logs}", options.LogDir).Replace(`
+	values := strings.NewReplacer(
+		"{url}", s.URL, "{mail}", s.MailURL, "{s3}", *s.S3.Options().BaseEndpoint, "{documents}", stack.OrdersBucket,
+		"{token}", token, "{tenant}", tenant, "{logs}", options.LogDir,
+	)
+	_, _ = fmt.Fprint(out, values.Replace(`
 page     {url}
 API      {url}/v1.0
 inbox    {mail}
+S3       {s3}/{documents}
 logs     {logs}
 
 TOKEN={token}
@@ -121,7 +128,9 @@ curl -sS {url}/v1.0/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: a
 curl -sS {url}/v1.0/tenants/{tenant}/orders -H "Authorization: Bearer $TOKEN"
 
 Another token: make token TENANT=tenant-2 [ADMIN=1]. Stop: Ctrl-C.
+From here on, each step of each order and every warning and error of the roles:
 `))
+	steps.started.Store(true)
 	<-ctx.Done()
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bbws/order-lambda/local/gateway"
 	"github.com/bbws/order-lambda/local/stack"
+	"github.com/bbws/order-lambda/order"
 )
 
 const (
@@ -35,110 +36,127 @@ func (t *trail) step(format string, args ...any) {
 	_, _ = fmt.Fprintf(t.out, "%7.3f s  %s\n", time.Since(t.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// firstOrder places an order and follows it until all eight roles have done their part. It writes the invoice to dir.
-func (t *trail) firstOrder(ctx context.Context, s *stack.Stack, dir string) error {
-	token, err := s.Token(gateway.Identity{Tenant: tenant, Email: customer})
-	if err != nil {
-		return err
-	}
-	api := client{base: s.URL, token: token}
-	_, _ = fmt.Fprintln(t.out)
-	t.start = time.Now()
-	var accepted struct{ OrderID, OrderNumber, Status string }
-	err = api.call(ctx, http.MethodPost, "/v1.0/orders", map[string]any{
-		"customerEmail": customer, "customerName": "Thandi Nkosi", "cartId": "cart-shipping-1", "campaignCode": "SUMMER25",
-		"billingAddress": map[string]string{
-			"fullName": "Thandi Nkosi", "street": "12 Long Street", "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
-		},
-	}, &accepted)
-	if err != nil {
-		return err
-	}
-	t.step("accepted    %s %s, %s  (create_order)", accepted.OrderNumber, accepted.OrderID, accepted.Status)
-
-	path := "/v1.0/orders/" + accepted.OrderID
-	var order struct {
-		Items  []json.RawMessage
-		Total  json.Number
-		PDFURL string
-	}
-	// Three things happen at the same time once the order is recorded; each is told when it is seen.
-	waiting := []struct {
-		what string
-		seen func() (string, error)
-	}{
-		{"recorded ", func() (string, error) {
-			if len(order.Items) == 0 {
-				return "", nil
-			}
-			return fmt.Sprintf("%d lines, total %s  (order_creator_record)", len(order.Items), order.Total), nil
-		}},
-		{"invoice  ", func() (string, error) {
-			if order.PDFURL == "" {
-				return "", nil
-			}
-			file, size, err := download(ctx, order.PDFURL, filepath.Join(dir, accepted.OrderNumber+".pdf"))
-			return fmt.Sprintf("%s, %d bytes  (order_pdf_creator)", file, size), err
-		}},
-		{"team mail", t.mail(ctx, s, stack.TeamAddress, accepted.OrderNumber, "order_internal_notifier")},
-		{"mail     ", t.mail(ctx, s, customer, accepted.OrderNumber, "customer_order_confirmation")},
-	}
-	for len(waiting) > 0 {
-		if err := api.call(ctx, http.MethodGet, path, nil, &order); err != nil {
-			return fmt.Errorf("waiting for: %s: %w", strings.TrimSpace(waiting[0].what), err)
-		}
-		for i := 0; i < len(waiting); {
-			said, err := waiting[i].seen()
-			if err != nil {
-				return err
-			}
-			if said == "" {
-				i++
-				continue
-			}
-			t.step("%-11s %s", waiting[i].what, said)
-			waiting = slices.Delete(waiting, i, i+1)
-		}
-		time.Sleep(pollInterval)
-	}
-
-	var changed struct{ Status string }
-	if err := api.call(ctx, http.MethodPut, path, map[string]string{"status": "payment_pending"}, &changed); err != nil {
-		return err
-	}
-	t.step("changed     status is now %s  (update_order)", changed.Status)
-	var list struct {
-		Orders []struct{ OrderNumber string }
-	}
-	if err := api.call(ctx, http.MethodGet, "/v1.0/tenants/"+tenant+"/orders", nil, &list); err != nil {
-		return err
-	}
-	if len(list.Orders) == 0 || list.Orders[0].OrderNumber != accepted.OrderNumber {
-		return errors.New("the order is not in the tenant's list")
-	}
-	t.step("listed      %d order of %s  (list_orders)", len(list.Orders), tenant)
-	var whole json.RawMessage
-	if err := api.call(ctx, http.MethodGet, path, nil, &whole); err != nil {
-		return err
-	}
-	var text bytes.Buffer
-	if err := json.Indent(&text, whole, "           ", "  "); err != nil {
-		return err
-	}
-	t.step("the order as the API shows it  (get_order)")
-	_, err = fmt.Fprintf(t.out, "           %s\n", &text)
-	return err
+// A stage of an order's life is what a client asks for, and what comes of it.
+type stage struct {
+	change       string // body of the PUT; none for the first stage
+	document     order.DocumentKind
+	mail, toTeam string // how the subjects begin; "" for no mail
 }
 
-// mail waits for a mail about an order to an address.
-func (t *trail) mail(ctx context.Context, s *stack.Stack, to, orderNumber, role string) func() (string, error) {
-	return func() (string, error) {
-		mails, err := s.Mails(ctx)
+// life returns the stages of the first order's life.
+func life() []stage {
+	return []stage{
+		{document: order.ProForma, mail: "Order Confirmation", toTeam: "New Order Received"},
+		{
+			change:   `{"status": "paid", "paymentDetails": {"method": "payfast", "transactionId": "TXN-1"}}`,
+			document: order.TaxInvoice, mail: "Payment Received", toTeam: "Order Paid",
+		},
+		{change: `{"status": "processing"}`},
+		{change: `{"status": "completed"}`, mail: "Order Completed"},
+		{change: `{"status": "refunded", "reason": "The parcel came back"}`, document: order.CreditNote, mail: "Refund", toTeam: "Order Refunded"},
+	}
+}
+
+// An expectation is something that is to happen, and what there is to tell about
+// it as soon as it has.
+type expectation struct {
+	what string
+	seen func(ctx context.Context) (string, error) // "" while it has not
+}
+
+// firstOrder is an order on its way.
+type firstOrder struct {
+	*trail
+	stack  *stack.Stack
+	api    gateway.Client
+	dir    string // where its documents go
+	id     string
+	number string
+	order  gateway.Order // as it was last read
+}
+
+// firstOrder places an order and takes it through its whole life, in which all
+// eight roles have their part. It writes the documents to dir.
+func (t *trail) firstOrder(ctx context.Context, s *stack.Stack, dir string) error {
+	api, err := s.Client(gateway.Identity{Tenant: tenant, Email: customer})
+	if err != nil {
+		return err
+	}
+	f := firstOrder{trail: t, stack: s, api: api, dir: dir}
+	_, _ = fmt.Fprintln(t.out)
+	t.start = time.Now()
+	for i, stage := range life() {
+		if i == 0 {
+			err = f.place(ctx)
+		} else {
+			err = f.change(ctx, stage.change)
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.await(ctx, f.expectations(stage)); err != nil {
+			return err
+		}
+	}
+	return f.show(ctx)
+}
+
+func (f *firstOrder) place(ctx context.Context) error {
+	var accepted struct{ OrderID, OrderNumber, Status string }
+	if err := f.api.Do(ctx, http.MethodPost, "/v1.0/orders", gateway.Placement(customer, "cart-shipping-1"), &accepted); err != nil {
+		return err
+	}
+	f.id, f.number = accepted.OrderID, accepted.OrderNumber
+	f.step("accepted    %s %s, %s  (create_order)", f.number, f.id, accepted.Status)
+	return f.await(ctx, []expectation{{"recorded", func(context.Context) (string, error) {
+		if !f.order.Recorded() {
+			return "", nil
+		}
+		return fmt.Sprintf("%d lines, total %s  (order_creator_record)", len(f.order.Items), f.order.Total), nil
+	}}})
+}
+
+func (f *firstOrder) change(ctx context.Context, body string) error {
+	if err := f.api.Do(ctx, http.MethodPut, "/v1.0/orders/"+f.id, body, &f.order); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(f.out)
+	f.step("%-11s %s  (update_order)", f.order.Status, body)
+	return nil
+}
+
+// expectations returns what comes of a stage: the documents and mails.
+func (f *firstOrder) expectations(s stage) (all []expectation) {
+	if s.document != "" {
+		all = append(all, expectation{"document", func(ctx context.Context) (string, error) {
+			document, issued := f.order.Document(s.document)
+			if !issued {
+				return "", nil
+			}
+			name := f.number + "_" + string(s.document) + ".pdf"
+			file, size, err := download(ctx, document.URL, filepath.Join(f.dir, name))
+			what := strings.TrimSpace(strings.ReplaceAll(string(s.document), "_", " ") + " " + document.Number)
+			return fmt.Sprintf("%s: %s, %d bytes  (order_pdf_creator)", what, file, size), err
+		}})
+	}
+	if s.toTeam != "" {
+		all = append(all, expectation{"team mail", f.mail(stack.TeamAddress, s.toTeam, "order_internal_notifier")})
+	}
+	if s.mail != "" {
+		all = append(all, expectation{"mail", f.mail(customer, s.mail, "customer_order_confirmation")})
+	}
+	return all
+}
+
+// mail expects a mail about the order.
+func (f *firstOrder) mail(to, subject, role string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		mails, err := f.stack.Mails(ctx)
 		if err != nil {
 			return "", err
 		}
 		for _, m := range mails {
-			if slices.Contains(m.Destination.To, to) && strings.Contains(m.Subject, orderNumber) {
+			if slices.Contains(m.Destination.To, to) && m.Subject == subject+": "+f.number {
 				return fmt.Sprintf("%q to %s  (%s)", m.Subject, to, role), nil
 			}
 		}
@@ -146,6 +164,76 @@ func (t *trail) mail(ctx context.Context, s *stack.Stack, to, orderNumber, role 
 	}
 }
 
+// await waits for all of several things that happen at the same time, and tells
+// each when it is seen.
+func (f *firstOrder) await(ctx context.Context, all []expectation) (err error) {
+	for len(all) > 0 {
+		if f.order, err = f.api.Order(ctx, f.id); err != nil {
+			return fmt.Errorf("waiting for: %s: %w", all[0].what, err)
+		}
+		for i := 0; i < len(all); {
+			said, err := all[i].seen(ctx)
+			if err != nil {
+				return err
+			}
+			if said == "" {
+				i++
+				continue
+			}
+			f.step("%-11s %s", all[i].what, said)
+			all = slices.Delete(all, i, i+1)
+		}
+		time.Sleep(pollInterval)
+	}
+	return nil
+}
+
+// show tells how the order stands at its end: in the list, in its own history,
+// and to another system that hears the topic's events.
+func (f *firstOrder) show(ctx context.Context) error {
+	var list struct{ Orders []struct{ ID string } }
+	if err := f.api.Do(ctx, http.MethodGet, "/v1.0/tenants/"+tenant+"/orders?orderNumber="+f.number, "", &list); err != nil {
+		return err
+	}
+	if len(list.Orders) != 1 || list.Orders[0].ID != f.id {
+		return errors.New("the order is not in the tenant's list")
+	}
+	_, _ = fmt.Fprintln(f.out)
+	f.step("listed      %s of %s  (list_orders)", f.number, tenant)
+
+	f.step("history     as the API shows it  (get_order)")
+	for _, e := range f.order.History {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(f.out, "             %s\n", line)
+	}
+	return f.await(ctx, []expectation{{"events", f.events}})
+}
+
+// events expects an event for each entry of the history.
+func (f *firstOrder) events(ctx context.Context) (string, error) {
+	published, err := f.stack.Published(ctx)
+	if err != nil {
+		return "", err
+	}
+	said := "as another system got them"
+	heard := map[int]bool{}
+	for _, e := range published {
+		if e.OrderID == f.id {
+			heard[e.Sequence] = true
+			said += fmt.Sprintf("\n             %s  %-17s %s", e.DateOccurred, e.Type, e.ID)
+		}
+	}
+	if len(heard) < len(f.order.History) {
+		return "", nil
+	}
+	return said, nil
+}
+
+// download stores what a document's link gives, and returns the file's name as
+// it is seen from here.
 func download(ctx context.Context, url, file string) (path string, size int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -161,7 +249,7 @@ func download(ctx context.Context, url, file string) (path string, size int, err
 		return "", 0, err
 	}
 	if resp.StatusCode != http.StatusOK || !bytes.HasPrefix(content, []byte("%PDF-")) {
-		return "", 0, fmt.Errorf("the invoice's link gives no PDF: %s", resp.Status)
+		return "", 0, fmt.Errorf("the document's link gives no PDF: %s", resp.Status)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return "", 0, err
@@ -175,36 +263,4 @@ func download(ctx context.Context, url, file string) (path string, size int, err
 		}
 	}
 	return file, len(content), nil
-}
-
-// A client calls the API.
-type client struct{ base, token string }
-
-// call sends a request and decodes the data of the answer.
-func (c client) call(ctx context.Context, method, path string, body, data any) error {
-	var content bytes.Buffer
-	if body != nil {
-		if err := json.NewEncoder(&content).Encode(body); err != nil {
-			return err
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, &content)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, bytes.TrimSpace(text))
-	}
-	return json.Unmarshal(text, &struct{ Data any }{data})
 }

@@ -101,6 +101,10 @@ type Options struct {
 	// LogDir, if set, is where each role's log goes as <role>.log, anew.
 	LogDir string
 
+	// OnLog, if set, is told every line that a role logs, of several roles at a
+	// time.
+	OnLog func(role, line string)
+
 	// Progress, if set, is told what is being done while the stack starts.
 	Progress func(what string)
 }
@@ -351,7 +355,7 @@ func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.
 	}
 
 	for name, role := range s.roles {
-		log, err := newRoleLog(s.options.LogDir, name)
+		log, err := newRoleLog(s.options.LogDir, name, s.options.OnLog)
 		if err != nil {
 			return err
 		}

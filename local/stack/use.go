@@ -34,6 +34,12 @@ const tokenTime = 24 * time.Hour
 // Token returns a token that the API accepts for a day.
 func (s *Stack) Token(id gateway.Identity) (string, error) { return gateway.Token(id, tokenTime) }
 
+// Client returns a client of the API for a person.
+func (s *Stack) Client(id gateway.Identity) (gateway.Client, error) {
+	token, err := s.Token(id)
+	return gateway.Client{URL: s.URL, Token: token}, err
+}
+
 // Invoke runs a role on an event, past the API and the queues.
 func (s *Stack) Invoke(ctx context.Context, role string, event []byte) ([]byte, error) {
 	return s.functions[role].Invoke(ctx, event, "")
@@ -200,14 +206,17 @@ const maxLines = 100_000
 
 // roleLog keeps what a role writes.
 type roleLog struct {
+	role string
+	told func(role, line string) // nil if nobody is
+
 	mu   sync.Mutex
 	kept []string
 	file io.WriteCloser // nil if it is kept in memory only
 }
 
-func newRoleLog(dir, role string) (*roleLog, error) {
+func newRoleLog(dir, role string, told func(role, line string)) (*roleLog, error) {
 	if dir == "" {
-		return &roleLog{}, nil
+		return &roleLog{role: role, told: told}, nil
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
@@ -216,7 +225,7 @@ func newRoleLog(dir, role string) (*roleLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &roleLog{file: file}, nil
+	return &roleLog{role: role, told: told, file: file}, nil
 }
 
 // Write takes one line.
@@ -226,7 +235,11 @@ func (l *roleLog) Write(line []byte) (int, error) {
 	if len(l.kept) == maxLines {
 		l.kept = slices.Delete(l.kept, 0, maxLines/2)
 	}
-	l.kept = append(l.kept, strings.TrimSuffix(string(line), "\n"))
+	text := strings.TrimSuffix(string(line), "\n")
+	l.kept = append(l.kept, text)
+	if l.told != nil {
+		l.told(l.role, text)
+	}
 	if l.file == nil {
 		return len(line), nil
 	}
