@@ -46,7 +46,7 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer) erro
 		Stdout:    stdout,
 		Now:       time.Now,
 	})
-	awsenv.Connect(ctx, cfg)
+	awsenv.Connect(ctx, cfg, settings.Neighbours()...)
 	lambda.StartWithOptions(handler, lambda.WithContext(ctx))
 	return nil
 }

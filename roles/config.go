@@ -30,6 +30,15 @@ type Settings struct {
 // Role returns the name of the role that the settings are for.
 func (s Settings) Role() string { return s.role.Name }
 
+// Neighbours returns whom the role calls, in the words of awsenv.Connect.
+func (s Settings) Neighbours() []string {
+	neighbours := []string{"DynamoDB"}
+	if s.role.calls != nil {
+		neighbours = append(neighbours, s.role.calls(s)...)
+	}
+	return neighbours
+}
+
 // get returns the value of a setting: that of the variable, else the default.
 func (s Settings) get(setting Setting) string {
 	return cmp.Or(s.values[setting.Name], setting.Default)

@@ -16,7 +16,12 @@ import (
 )
 
 func createOrderRole() Role {
-	return Role{Name: "create_order", Settings: apiSettings(queueURL()), build: buildCreateOrder}
+	return Role{
+		Name:     "create_order",
+		Settings: apiSettings(queueURL()),
+		build:    buildCreateOrder,
+		calls:    func(Settings) []string { return []string{"SQS"} },
+	}
 }
 
 func buildCreateOrder(s Settings, d Deps) handler {

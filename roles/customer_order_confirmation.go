@@ -12,6 +12,7 @@ func customerOrderConfirmationRole() Role {
 		Name:     "customer_order_confirmation",
 		Settings: mailSettings(replyTo(), customerPortal()),
 		build:    buildCustomerOrderConfirmation,
+		calls:    mailNeighbours,
 	}
 }
 

@@ -34,6 +34,11 @@ type mailSender interface {
 	Send(ctx context.Context, o order.Order, e order.Entry) (notify.Sent, error)
 }
 
+// mailNeighbours are those whom a role that sends mails calls.
+func mailNeighbours(s Settings) []string {
+	return []string{"S3 " + s.get(templates()), "SESv2"}
+}
+
 // mailer sends one mail for each entry that its role has a mail about.
 type mailer struct {
 	role   string

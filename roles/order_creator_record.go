@@ -20,6 +20,7 @@ func orderCreatorRecordRole() Role {
 		Name:     "order_creator_record",
 		Settings: consumerSettings(eventsTopic(), cartURL(), taxRate()),
 		build:    buildOrderCreatorRecord,
+		calls:    func(s Settings) []string { return []string{s.get(cartURL()), "SNS"} },
 	}
 }
 

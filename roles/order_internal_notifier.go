@@ -12,6 +12,7 @@ func orderInternalNotifierRole() Role {
 		Name:     "order_internal_notifier",
 		Settings: mailSettings(teamAddresses(), adminPortal()),
 		build:    buildOrderInternalNotifier,
+		calls:    mailNeighbours,
 	}
 }
 

@@ -17,6 +17,9 @@ func orderPDFCreatorRole() Role {
 		Name:     "order_pdf_creator",
 		Settings: consumerSettings(ordersBucket(), templates()),
 		build:    buildOrderPDFCreator,
+		calls: func(s Settings) []string {
+			return []string{"S3 " + s.get(templates()), "S3 " + s.get(ordersBucket())}
+		},
 	}
 }
 

@@ -18,7 +18,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/matryer/is"
 )
 
@@ -50,7 +53,7 @@ func TestLoad(t *testing.T) {
 			is.Equal(got.RequestChecksumCalculation, want.RequestChecksumCalculation)
 			is.Equal(got.ResponseChecksumValidation, want.ResponseChecksumValidation)
 			is.Equal(retrieve(t, got), retrieve(t, want))
-			is.Equal(endpoints(got), endpoints(want)) // of DynamoDB and SES
+			is.Equal(endpoints(got), endpoints(want))
 		})
 	}
 }
@@ -161,15 +164,19 @@ func retrieve(t *testing.T, cfg aws.Config) [3]string {
 	return [3]string{c.AccessKeyID, c.SecretAccessKey, c.SessionToken}
 }
 
-// endpoints returns where the clients of DynamoDB and SES send their calls.
-func endpoints(cfg aws.Config) [2]string {
+// endpoints returns where the SDK's clients send their calls, in the order of
+// their names. All calls fail.
+func endpoints(cfg aws.Config) hosts {
 	var hosts hosts
 	cfg.HTTPClient = &hosts
-	once := aws.NopRetryer{}
+	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	ctx := context.Background()
-	_, _ = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.Retryer = once }).ListTables(ctx, nil)
-	_, _ = sesv2.NewFromConfig(cfg, func(o *sesv2.Options) { o.Retryer = once }).GetAccount(ctx, nil)
-	return [2]string(hosts)
+	_, _ = dynamodb.NewFromConfig(cfg).ListTables(ctx, nil)
+	_, _ = s3.NewFromConfig(cfg).HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String("bucket")})
+	_, _ = sesv2.NewFromConfig(cfg).GetAccount(ctx, nil)
+	_, _ = sns.NewFromConfig(cfg).ListTopics(ctx, nil)
+	_, _ = sqs.NewFromConfig(cfg).ListQueues(ctx, nil)
+	return hosts
 }
 
 // hosts is a client that notes whom it is to ask, and fails.

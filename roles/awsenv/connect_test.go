@@ -19,7 +19,7 @@ func TestConnect(t *testing.T) {
 	t.Run("leaves a connection that the first call uses", func(t *testing.T) {
 		is := is.New(t)
 		table := startTable(t, (*httptest.Server).StartTLS)
-		Connect(t.Context(), table.cfg)
+		Connect(t.Context(), table.cfg, "DynamoDB")
 		is.Equal(table.empty.Load(), int32(1))
 		out, err := dynamodb.NewFromConfig(table.cfg).ListTables(t.Context(), nil)
 		is.NoErr(err)
@@ -29,7 +29,7 @@ func TestConnect(t *testing.T) {
 	t.Run("does nothing without TLS", func(t *testing.T) {
 		is := is.New(t)
 		table := startTable(t, (*httptest.Server).Start)
-		Connect(t.Context(), table.cfg)
+		Connect(t.Context(), table.cfg, "DynamoDB")
 		is.Equal(table.connections.Load(), int32(0))
 	})
 	t.Run("gives up when the process does", func(t *testing.T) {
@@ -37,25 +37,36 @@ func TestConnect(t *testing.T) {
 		table := startTable(t, (*httptest.Server).StartTLS)
 		ended, end := context.WithCancel(t.Context())
 		end()
-		Connect(ended, table.cfg)
+		Connect(ended, table.cfg, "DynamoDB")
 		is.Equal(table.empty.Load(), int32(0))
 	})
 	t.Run("leaves it to the first call where nobody answers", func(t *testing.T) {
 		is := is.New(t)
 		table := startTable(t, (*httptest.Server).StartTLS)
 		table.server.Close()
-		Connect(t.Context(), table.cfg)
+		Connect(t.Context(), table.cfg, "DynamoDB")
 		is.Equal(table.empty.Load(), int32(0))
 	})
-	for _, region := range []string{"eu-west-1", "cn-north-1"} {
+	t.Run("connects to a URL by the default transport", func(t *testing.T) {
+		is := is.New(t)
+		cart := startTable(t, (*httptest.Server).StartTLS)
+		own := http.DefaultTransport
+		http.DefaultTransport = cart.server.Client().Transport
+		defer func() { http.DefaultTransport = own }()
+		Connect(t.Context(), cart.cfg, cart.server.URL+"/v1.0/cart")
+		is.Equal(cart.empty.Load(), int32(1))
+	})
+	for _, region := range []string{"eu-west-1", "af-south-1", "cn-north-1"} {
 		t.Run("asks where the clients of the SDK ask, in "+region, func(t *testing.T) {
 			is := is.New(t)
 			setenv(t, map[string]string{"AWS_REGION": region})
 			cfg := Load(os.Getenv)
 			var asked hosts
 			cfg.HTTPClient = &asked
-			Connect(t.Context(), cfg)
-			is.Equal(asked, hosts{endpoints(cfg)[0]})
+			for _, neighbour := range []string{"DynamoDB", "S3 bucket", "SESv2", "SNS", "SQS"} {
+				Connect(t.Context(), cfg, neighbour)
+			}
+			is.Equal(asked, endpoints(cfg))
 		})
 	}
 }
@@ -74,6 +85,9 @@ func startTable(t *testing.T, start func(*httptest.Server)) *table {
 	table.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Amz-Target") == "" {
 			table.empty.Add(1)
+			if r.Method != http.MethodGet || r.URL.Path != "/" {
+				t.Error("asked for something:", r.Method, r.URL)
+			}
 			_, _ = io.WriteString(w, "healthy: dynamodb.eu-west-1.amazonaws.com")
 			return
 		}
