@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -35,8 +36,16 @@ type operation struct {
 	calls  string // what goes over the wire
 }
 
-// operations returns the rows of the README's table of costs.
+// operations returns every operation of the store: the rows of the README's
+// table of costs.
 func operations() map[string]operation {
+	all := orderOperations()
+	maps.Copy(all, readOperations())
+	maps.Copy(all, documentAndMailOperations())
+	return all
+}
+
+func orderOperations() map[string]operation {
 	acceptNew := func(ctx context.Context, s scene) error { _, err := s.Accept(ctx, s.new); return err }
 	acceptOnce := func(ctx context.Context, s scene) error { _, _, err := s.AcceptOnce(ctx, s.new, key); return err }
 	recordAccepted := func(ctx context.Context, s scene) error { return s.Record(ctx, s.accepted) }
@@ -53,12 +62,6 @@ func operations() map[string]operation {
 	note := func(ctx context.Context, s scene) error {
 		return s.NoteMailFailed(ctx, s.tenant, s.recorded.ID, s.recorded.History[0], "r", "refused")
 	}
-	invoice := func(ctx context.Context, s scene) error {
-		_, err := s.IssueDocument(ctx, s.tenant, s.recorded.ID, order.TaxInvoice, supplier(s.tenant))
-		return err
-	}
-	claim := func(ctx context.Context, s scene) error { return s.ClaimMail(ctx, mail(s.tenant, "mine"), minute) }
-	sent := func(ctx context.Context, s scene) error { return s.MailSent(ctx, mail(s.tenant, "mine"), "ses-1") }
 	return map[string]operation{
 		"Accept":                  {do: acceptNew, calls: "UpdateItem PutItem"},
 		"Accept, accepted before": {before: acceptNew, do: acceptNew, calls: "UpdateItem PutItem GetItem"},
@@ -70,25 +73,17 @@ func operations() map[string]operation {
 		"Update, stale":           {before: updateBy("you"), do: updateBy("me"), want: order.ErrChanged, calls: "UpdateItem GetItem"},
 		"NoteMailFailed":          {do: note, calls: "GetItem UpdateItem"},
 		"NoteMailFailed, again":   {before: note, do: note, calls: "GetItem"},
-		"IssueDocument":           {do: invoice, calls: "GetItem TransactWriteItems"},
-		"IssueDocument, again":    {before: invoice, do: invoice, calls: "GetItem TransactWriteItems GetItem"},
-		"ClaimMail":               {do: claim, calls: "UpdateItem"},
-		"ClaimMail, sent before":  {before: sent, do: claim, want: store.ErrMailSent, calls: "UpdateItem GetItem"},
-		"MailSent":                {before: claim, do: sent, calls: "UpdateItem"},
-		"MailFailed": {
-			before: claim, calls: "UpdateItem",
-			do: func(ctx context.Context, s scene) error { return s.MailFailed(ctx, mail(s.tenant, "mine"), "refused") },
-		},
-		"ReleaseMail": {
-			before: claim, calls: "UpdateItem",
-			do: func(ctx context.Context, s scene) error { return s.ReleaseMail(ctx, mail(s.tenant, "mine")) },
-		},
 		"Fail": {calls: "UpdateItem", do: func(ctx context.Context, s scene) error {
 			return s.Fail(ctx, s.tenant, s.accepted.ID, "cart not found")
 		}},
 		"AddDocument": {calls: "UpdateItem", do: func(ctx context.Context, s scene) error {
 			return s.AddDocument(ctx, s.tenant, s.recorded.ID, proForma(s.recorded.ID))
 		}},
+	}
+}
+
+func readOperations() map[string]operation {
+	return map[string]operation{
 		"Order": {calls: "GetItem", do: func(ctx context.Context, s scene) error {
 			_, err := s.Order(ctx, s.tenant, s.recorded.ID)
 			return err
@@ -109,6 +104,30 @@ func operations() map[string]operation {
 			_, err := s.NumberedDocuments(ctx, s.tenant, "INV", 2025)
 			return err
 		}},
+	}
+}
+
+func documentAndMailOperations() map[string]operation {
+	invoice := func(ctx context.Context, s scene) error {
+		_, err := s.IssueDocument(ctx, s.tenant, s.recorded.ID, order.TaxInvoice, supplier(s.tenant))
+		return err
+	}
+	claim := func(ctx context.Context, s scene) error { return s.ClaimMail(ctx, mail(s.tenant, "mine"), minute) }
+	sent := func(ctx context.Context, s scene) error { return s.MailSent(ctx, mail(s.tenant, "mine"), "ses-1") }
+	return map[string]operation{
+		"IssueDocument":          {do: invoice, calls: "GetItem TransactWriteItems"},
+		"IssueDocument, again":   {before: invoice, do: invoice, calls: "GetItem TransactWriteItems GetItem"},
+		"ClaimMail":              {do: claim, calls: "UpdateItem"},
+		"ClaimMail, sent before": {before: sent, do: claim, want: store.ErrMailSent, calls: "UpdateItem GetItem"},
+		"MailSent":               {before: claim, do: sent, calls: "UpdateItem"},
+		"MailFailed": {
+			before: claim, calls: "UpdateItem",
+			do: func(ctx context.Context, s scene) error { return s.MailFailed(ctx, mail(s.tenant, "mine"), "refused") },
+		},
+		"ReleaseMail": {
+			before: claim, calls: "UpdateItem",
+			do: func(ctx context.Context, s scene) error { return s.ReleaseMail(ctx, mail(s.tenant, "mine")) },
+		},
 	}
 }
 

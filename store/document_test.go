@@ -57,15 +57,6 @@ func TestIssueDocument(t *testing.T) {
 		now = now.Add(time.Second)
 		is.Equal(issue(t, s, tenant, order.TaxInvoice, supplier(tenant)).Number, "INV-2026-00001")
 	})
-	t.Run("gives no number to a pro forma and keeps none", func(t *testing.T) {
-		is := is.New(t)
-		_, tenant := newStore(t)
-		w := &wire{}
-		is.Equal(issue(t, over(w), tenant, order.ProForma, supplier(tenant)), store.IssuedDocument{
-			DateIssued: order.NewTimestamp(noon), Supplier: supplier(tenant),
-		})
-		is.Equal(w.operations(), "")
-	})
 	t.Run("returns a document as it was issued", func(t *testing.T) {
 		is := is.New(t)
 		_, tenant := newStore(t)

@@ -45,6 +45,19 @@ func TestAccept(t *testing.T) {
 		is.NoErr(err)
 		is.Equal(again, recorded)
 	})
+	t.Run("does not bring a deleted order back", func(t *testing.T) {
+		is := is.New(t)
+		s, tenant := newStore(t)
+		c := creation(tenant)
+		_, err := s.Accept(t.Context(), c)
+		is.NoErr(err)
+		deleteOrder(t, tenant, c.OrderID)
+		_, err = s.Accept(t.Context(), c)
+		is.True(errors.Is(err, order.ErrDeleted))
+	})
+}
+
+func TestAcceptTwice(t *testing.T) {
 	t.Run("yields to another call that came first", func(t *testing.T) {
 		is := is.New(t)
 		s, tenant := newStore(t)
@@ -71,16 +84,6 @@ func TestAccept(t *testing.T) {
 		is.NoErr(err)
 		is.Equal(w.operations(), "UpdateItem PutItem PutItem GetItem")
 		is.Equal(o, c.Accepted("ORD-2025-00001", order.NewTimestamp(noon)))
-	})
-	t.Run("does not bring a deleted order back", func(t *testing.T) {
-		is := is.New(t)
-		s, tenant := newStore(t)
-		c := creation(tenant)
-		_, err := s.Accept(t.Context(), c)
-		is.NoErr(err)
-		deleteOrder(t, tenant, c.OrderID)
-		_, err = s.Accept(t.Context(), c)
-		is.True(errors.Is(err, order.ErrDeleted))
 	})
 }
 
@@ -374,7 +377,10 @@ func TestUpdate(t *testing.T) {
 		is.Equal(eventTypes(got.History), []order.EventType{order.EventCreated, order.EventMailFailed, order.EventPaid})
 		is.Equal(got.History[2].Sequence, 3)
 	})
-	t.Run("refuses a stale order", func(t *testing.T) {
+}
+
+func TestUpdateRefuses(t *testing.T) {
+	t.Run("a stale order", func(t *testing.T) {
 		is := is.New(t)
 		s, tenant := newStore(t)
 		o := record(t, s, tenant)
@@ -385,7 +391,7 @@ func TestUpdate(t *testing.T) {
 		is.True(errors.Is(err, order.ErrChanged))
 		is.Equal(rawOrder(t, tenant, o.ID), before)
 	})
-	t.Run("finds no order", func(t *testing.T) {
+	t.Run("an order that is not there", func(t *testing.T) {
 		is := is.New(t)
 		s, tenant := newStore(t)
 		o := record(t, s, tenant)
@@ -400,7 +406,7 @@ func TestUpdate(t *testing.T) {
 		is.True(errors.Is(err, order.ErrNotFound))
 		is.Equal(len(rawOrder(t, tenant, changed.ID)), 0) // none is made
 	})
-	t.Run("refuses what would outgrow an item", func(t *testing.T) {
+	t.Run("a history that would outgrow the item", func(t *testing.T) {
 		is := is.New(t)
 		s, tenant := newStore(t)
 		o := accept(t, s, tenant)
@@ -478,20 +484,25 @@ func TestUpdateWhoseAnswerWasLost(t *testing.T) {
 		_, err := over(w).Update(t.Context(), mine, o.DateLastUpdated)
 		is.True(errors.Is(err, order.ErrChanged))
 	})
+}
+
+// TestUpdateOfAnother holds that an own write is known by the whole of its entry:
+// somebody else may update the order in the same microsecond.
+func TestUpdateOfAnother(t *testing.T) {
 	for name, change := range map[string]func(*order.Entry){
-		"type":                        func(e *order.Entry) { e.Type = order.EventPaymentUpdated },
-		"status":                      func(e *order.Entry) { e.Status = order.Processing },
-		"date":                        func(e *order.Entry) { e.Date = e.Date.Next(noon) },
-		"who":                         func(e *order.Entry) { e.By = "other@example.com" },
-		"reason":                      func(e *order.Entry) { e.Reason = "" },
-		"trace":                       func(e *order.Entry) { e.TraceID = "trace-2" },
-		"payment":                     func(e *order.Entry) { e.PaymentDetails = nil },
-		"method of payment":           func(e *order.Entry) { e.PaymentDetails.Method = "payfast" },
-		"transaction of payment":      func(e *order.Entry) { e.PaymentDetails.TransactionID = "t-2" },
-		"PayFast's id of the payment": func(e *order.Entry) { e.PaymentDetails.PayfastPaymentID = "pf-2" },
-		"time of payment":             func(e *order.Entry) { e.PaymentDetails.PaidAt = order.NewTimestamp(noon.Add(time.Microsecond)) },
+		"type":                func(e *order.Entry) { e.Type = order.EventPaymentUpdated },
+		"status":              func(e *order.Entry) { e.Status = order.Processing },
+		"date":                func(e *order.Entry) { e.Date = e.Date.Next(noon) },
+		"who":                 func(e *order.Entry) { e.By = "other@example.com" },
+		"reason":              func(e *order.Entry) { e.Reason = "" },
+		"trace":               func(e *order.Entry) { e.TraceID = "trace-2" },
+		"payment":             func(e *order.Entry) { e.PaymentDetails = nil },
+		"payment method":      func(e *order.Entry) { e.PaymentDetails.Method = "payfast" },
+		"payment transaction": func(e *order.Entry) { e.PaymentDetails.TransactionID = "t-2" },
+		"PayFast id":          func(e *order.Entry) { e.PaymentDetails.PayfastPaymentID = "pf-2" },
+		"payment time":        func(e *order.Entry) { e.PaymentDetails.PaidAt = order.NewTimestamp(noon.Add(time.Microsecond)) },
 	} {
-		t.Run("is another's where the "+name+" is another", func(t *testing.T) {
+		t.Run("by its "+name, func(t *testing.T) {
 			is := is.New(t)
 			s, tenant := newStore(t)
 			o := record(t, s, tenant)
@@ -533,7 +544,18 @@ func TestNoteMailFailed(t *testing.T) {
 		is.Equal(w.operations(), "GetItem UpdateItem UpdateItem GetItem")
 		is.Equal(len(read(t, s, tenant, o.ID).History), 2)
 	})
-	t.Run("finds its place among updates and other notes", func(t *testing.T) {
+	t.Run("finds no order", func(t *testing.T) {
+		is := is.New(t)
+		s, tenant := newStore(t)
+		o := record(t, s, tenant)
+		deleteOrder(t, tenant, o.ID)
+		is.True(errors.Is(s.NoteMailFailed(t.Context(), tenant, o.ID, o.History[0], "r", "x"), order.ErrDeleted))
+		is.True(errors.Is(s.NoteMailFailed(t.Context(), tenant, order.NewID(), o.History[0], "r", "x"), order.ErrNotFound))
+	})
+}
+
+func TestNoteMailFailedAmongOthers(t *testing.T) {
+	t.Run("finds its place", func(t *testing.T) {
 		is := is.New(t)
 		s, tenant := newStore(t)
 		o := record(t, s, tenant)
@@ -568,14 +590,6 @@ func TestNoteMailFailed(t *testing.T) {
 		err := over(w).NoteMailFailed(t.Context(), tenant, o.ID, o.History[0], "r", "refused")
 		is.True(errors.Is(err, order.ErrChanged))
 		is.Equal(strings.Count(w.operations(), "UpdateItem"), 5)
-	})
-	t.Run("finds no order", func(t *testing.T) {
-		is := is.New(t)
-		s, tenant := newStore(t)
-		o := record(t, s, tenant)
-		deleteOrder(t, tenant, o.ID)
-		is.True(errors.Is(s.NoteMailFailed(t.Context(), tenant, o.ID, o.History[0], "r", "x"), order.ErrDeleted))
-		is.True(errors.Is(s.NoteMailFailed(t.Context(), tenant, order.NewID(), o.History[0], "r", "x"), order.ErrNotFound))
 	})
 }
 
