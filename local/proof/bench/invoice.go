@@ -9,7 +9,6 @@ import (
 
 	"github.com/bbws/order-lambda/invoice"
 	"github.com/bbws/order-lambda/local/brand"
-	"github.com/bbws/order-lambda/local/proof/bench/deflate"
 	"github.com/bbws/order-lambda/local/sample"
 )
 
