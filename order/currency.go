@@ -3,8 +3,9 @@ package order
 // A Currency is an ISO 4217 alphabetic code in upper case, for example ZAR.
 type Currency string
 
-// Decimals returns how many decimals the currency's minor unit has (0 to 3), and whether the currency is one that
-// the service knows. Source: ISO 4217, list one, without funds, metals and test codes.
+// Decimals returns how many decimals the currency's minor unit has (0 to 3),
+// and whether the currency is one that the service knows. Source: ISO 4217,
+// list one, without funds, metals and test codes.
 func (c Currency) Decimals() (int, bool) {
 	switch c {
 	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF",

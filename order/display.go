@@ -4,15 +4,17 @@ import (
 	"strings"
 )
 
-// The forms for people are those of South African English: en-ZA of the Unicode CLDR, release 48. Spaces inside an amount
-// are no-break spaces, so that a line never ends within one.
+// The forms for people are those of South African English: en-ZA of the Unicode
+// CLDR, release 48. Spaces inside an amount are no-break spaces, so that a line
+// never ends within one.
 const (
 	noBreakSpace = "\u00a0"
 	minusSign    = "\u2212" // CLDR has a hyphen here, which text layout may tear from its number.
 )
 
-// Display returns the amount for people, in the form "R 1 234,50", or "USD 1 234,50" in any currency but the rand.
-// Its spaces are no-break spaces and a negative amount starts with a true minus sign, U+2212.
+// Display returns the amount for people, in the form "R 1 234,50", or "USD 1
+// 234,50" in any currency but the rand. Its spaces are no-break spaces and a
+// negative amount starts with a true minus sign, U+2212.
 func (m Money) Display() string {
 	digits, negative := strings.CutPrefix(m.String(), "-")
 	whole, fraction, hasFraction := strings.Cut(digits, ".")

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// The sentinels that callers tell apart. Each layer wraps them with what it was doing.
+// The sentinels that callers tell apart. Each layer wraps them with what it was
+// doing.
 var (
 	// ErrNotFound says that there is no such order for this tenant.
 	ErrNotFound = errors.New("order not found")
@@ -18,11 +19,14 @@ var (
 	ErrExists = errors.New("order already recorded")
 	// ErrChanged says that someone else updated the order since it was read.
 	ErrChanged = errors.New("order changed since it was read")
-	// ErrKeyReused says that an idempotency key came again with another request.
+	// ErrKeyReused says that an idempotency key came again with another
+	// request.
 	ErrKeyReused = errors.New("idempotency key reused with another request")
-	// ErrPageToken says that a page token is malformed, or of another tenant or query.
+	// ErrPageToken says that a page token is malformed, or of another tenant or
+	// query.
 	ErrPageToken = errors.New("invalid page token")
-	// ErrTransition is wrapped by the error for a status change that the table of transitions does not have.
+	// ErrTransition is wrapped by the error for a status change that the table
+	// of transitions does not have.
 	ErrTransition = errors.New("status change not allowed")
 	// ErrPaymentExists says that an update would overwrite another payment that
 	// the client did not show to have seen.

@@ -127,7 +127,8 @@ func ParseRequest(body []byte) (Request, error) {
 	return d.request(), d.err()
 }
 
-// Creation returns the message for the request, as accepted for a tenant and a user.
+// Creation returns the message for the request, as accepted for a tenant and a
+// user.
 func (r Request) Creation(tenant, createdBy string) Creation {
 	return Creation{
 		TenantID:       tenant,

@@ -110,7 +110,8 @@ func TestParseRequest(t *testing.T) {
 	})
 }
 
-// Every rule, just inside and just outside. The message "" stands for a field that is accepted.
+// Every rule, just inside and just outside. The message "" stands for a field
+// that is accepted.
 func TestParseRequestRules(t *testing.T) {
 	const (
 		required = "is required"
@@ -601,7 +602,8 @@ func seeds(f *testing.F, prefix string, texts ...string) {
 	}
 }
 
-// checkInvalid holds that an error names fields in words that can be shown to anyone.
+// checkInvalid holds that an error names fields in words that can be shown to
+// anyone.
 func checkInvalid(t *testing.T, err error) {
 	t.Helper()
 	for field, message := range fields(t, err) {
@@ -611,7 +613,8 @@ func checkInvalid(t *testing.T, err error) {
 	}
 }
 
-// FuzzParseRequest holds that the record creator reads whatever the API accepted, as it was accepted.
+// FuzzParseRequest holds that the record creator reads whatever the API
+// accepted, as it was accepted.
 func FuzzParseRequest(f *testing.F) {
 	seeds(f, "request")
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -626,7 +629,8 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
-// FuzzParseCreation holds that a creation message that was read is written and read again as the same.
+// FuzzParseCreation holds that a creation message that was read is written and
+// read again as the same.
 func FuzzParseCreation(f *testing.F) {
 	seeds(f, "creation")
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -657,8 +661,9 @@ func checkCreation(t *testing.T, c order.Creation) {
 	}
 }
 
-// FuzzParseUpdate holds that an update that was read is read again from its own JSON, and that applying it to an order of
-// any status keeps to the table of transitions.
+// FuzzParseUpdate holds that an update that was read is read again from its own
+// JSON, and that applying it to an order of any status keeps to the table of
+// transitions.
 func FuzzParseUpdate(f *testing.F) {
 	seeds(f, "update", `{"status":"paid"}`, `{"paymentDetails":{"paidAt":"0001-01-01T00:00:00Z"}}`, `{"paymentDetails":{}}`)
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -698,7 +703,8 @@ func FuzzParseUpdate(f *testing.F) {
 	})
 }
 
-// FuzzParseEvent holds that an event says the same raw and inside an SNS envelope.
+// FuzzParseEvent holds that an event says the same raw and inside an SNS
+// envelope.
 func FuzzParseEvent(f *testing.F) {
 	seeds(f, "event", `{"Type":"Notification","Message":"{}"}`, `{"Type":"Notification","Message":null}`, `{"Type":1}`)
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -8,23 +8,26 @@ import (
 	"strings"
 )
 
-// MaxMinor is the largest amount of money, in minor units, that the service handles: 10¹⁵ − 1, which is
-// 9 999 999 999 999.99 in a currency with two decimals. It is below 2⁵³, so that a client that reads JSON numbers
-// as floats still reads every amount exactly.
+// MaxMinor is the largest amount of money, in minor units, that the service
+// handles: 10¹⁵ − 1, which is 9 999 999 999 999.99 in a currency with two
+// decimals. It is below 2⁵³, so that a client that reads JSON numbers as floats
+// still reads every amount exactly.
 const MaxMinor = 999_999_999_999_999
 
-// ErrAmount is wrapped by every error about an amount that is not a decimal number, is finer than its currency's
-// decimals, or lies beyond ±MaxMinor.
+// ErrAmount is wrapped by every error about an amount that is not a decimal
+// number, is finer than its currency's decimals, or lies beyond ±MaxMinor.
 var ErrAmount = errors.New("invalid amount")
 
-// Money is an exact amount of one currency. The zero value is no money of no currency; it is only good for IsZero.
+// Money is an exact amount of one currency. The zero value is no money of no
+// currency; it is only good for IsZero.
 type Money struct {
 	minor    int64
 	currency Currency
 }
 
-// NewMoney returns an amount of minor units (cents, for most currencies). The error wraps ErrAmount if minor lies
-// beyond ±MaxMinor or the currency is unknown.
+// NewMoney returns an amount of minor units (cents, for most currencies). The
+// error wraps ErrAmount if minor lies beyond ±MaxMinor or the currency is
+// unknown.
 func NewMoney(minor int64, c Currency) (Money, error) {
 	if _, ok := c.Decimals(); !ok {
 		return Money{}, fmt.Errorf("%w: unknown currency %q", ErrAmount, string(c))
@@ -35,8 +38,9 @@ func NewMoney(minor int64, c Currency) (Money, error) {
 	return Money{minor, c}, nil
 }
 
-// ParseMoney reads a decimal number in the form of JSON or DynamoDB ("250", "250.00", "2.5E+2") as an amount of the
-// currency. Zeros beyond the currency's decimals are accepted, other digits there are not: the error wraps ErrAmount.
+// ParseMoney reads a decimal number in the form of JSON or DynamoDB ("250",
+// "250.00", "2.5E+2") as an amount of the currency. Zeros beyond the currency's
+// decimals are accepted, other digits there are not: the error wraps ErrAmount.
 func ParseMoney(s string, c Currency) (Money, error) {
 	decimals, ok := c.Decimals()
 	if !ok {
@@ -58,7 +62,8 @@ func (m Money) Currency() Currency { return m.currency }
 // IsZero reports whether the amount is nothing.
 func (m Money) IsZero() bool { return m.minor == 0 }
 
-// Add returns m + n. The error wraps ErrAmount if the currencies differ or the sum is too large.
+// Add returns m + n. The error wraps ErrAmount if the currencies differ or the
+// sum is too large.
 func (m Money) Add(n Money) (Money, error) {
 	if m.currency != n.currency {
 		return Money{}, fmt.Errorf("%w: %s and %s do not add", ErrAmount, m.currency, n.currency)
@@ -71,7 +76,8 @@ func (m Money) Sub(n Money) (Money, error) {
 	return m.Add(Money{-n.minor, n.currency})
 }
 
-// Times returns the amount multiplied by a count. The error wraps ErrAmount if the product is too large.
+// Times returns the amount multiplied by a count. The error wraps ErrAmount if
+// the product is too large.
 func (m Money) Times(count int) (Money, error) {
 	minor, err := mulDiv(m.minor, int64(count), 1)
 	if err != nil {
@@ -80,13 +86,15 @@ func (m Money) Times(count int) (Money, error) {
 	return NewMoney(minor, m.currency)
 }
 
-// At returns the amount multiplied by a rate, rounded half away from zero to the currency's minor unit.
+// At returns the amount multiplied by a rate, rounded half away from zero to
+// the currency's minor unit.
 func (m Money) At(r Rate) Money {
 	minor, _ := mulDiv(m.minor, r.millionths, rateOne) // A rate is at most 1, so the result is no larger than m.
 	return Money{minor, m.currency}
 }
 
-// String returns the amount with exactly the currency's decimals, for example "250.00". It is the form on the wire.
+// String returns the amount with exactly the currency's decimals, for example
+// "250.00". It is the form on the wire.
 func (m Money) String() string {
 	decimals, _ := m.currency.Decimals()
 	return formatDecimal(m.minor, decimals)
@@ -100,10 +108,12 @@ const (
 	rateOne      = 1_000_000
 )
 
-// Rate is an exact fraction between 0 and 1, such as a tax rate, with up to six decimals.
+// Rate is an exact fraction between 0 and 1, such as a tax rate, with up to six
+// decimals.
 type Rate struct{ millionths int64 }
 
-// ParseRate reads a decimal number from 0 to 1 with at most six decimals, for example "0.15".
+// ParseRate reads a decimal number from 0 to 1 with at most six decimals, for
+// example "0.15".
 func ParseRate(s string) (Rate, error) {
 	n, err := parseDecimal(s, rateDecimals)
 	if err != nil {
@@ -115,7 +125,8 @@ func ParseRate(s string) (Rate, error) {
 	return Rate{n}, nil
 }
 
-// String returns the rate as a decimal without needless zeros, for example "0.15".
+// String returns the rate as a decimal without needless zeros, for example
+// "0.15".
 func (r Rate) String() string { return trimZeros(formatDecimal(r.millionths, rateDecimals)) }
 
 // Percent returns the rate as a percentage.
@@ -126,7 +137,8 @@ func (r Rate) MarshalJSON() ([]byte, error) { return []byte(r.String()), nil }
 
 const percentDecimals = 4
 
-// Percent is an exact percentage from 0 to 100 with up to four decimals, for example 12.5.
+// Percent is an exact percentage from 0 to 100 with up to four decimals, for
+// example 12.5.
 type Percent struct{ tenThousandths int64 }
 
 // ParsePercent reads a decimal number from 0 to 100 with at most four decimals.
@@ -141,13 +153,15 @@ func ParsePercent(s string) (Percent, error) {
 	return Percent{n}, nil
 }
 
-// String returns the percentage without needless zeros and without the sign, for example "12.5".
+// String returns the percentage without needless zeros and without the sign,
+// for example "12.5".
 func (p Percent) String() string { return trimZeros(formatDecimal(p.tenThousandths, percentDecimals)) }
 
 // MarshalJSON writes the percentage as a JSON number.
 func (p Percent) MarshalJSON() ([]byte, error) { return []byte(p.String()), nil }
 
-// parseDecimal reads s as an integer count of 10^-decimals. The count is at most MaxMinor digits wide.
+// parseDecimal reads s as an integer count of 10^-decimals. The count is at
+// most MaxMinor digits wide.
 func parseDecimal(s string, decimals int) (int64, error) {
 	const maxLength = 64
 	if len(s) > maxLength {
@@ -159,7 +173,8 @@ func parseDecimal(s string, decimals int) (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("%q is not a decimal number", s)
 		}
-		// Exponents that no amount has all mean the same; cut, so that the sums below cannot wrap.
+		// Exponents that no amount has all mean the same; cut, so that the sums
+		// below cannot wrap.
 		mantissa, exponent = s[:i], max(-2*maxLength, min(e, 2*maxLength))
 	}
 	mantissa, negative := strings.CutPrefix(mantissa, "-")
@@ -207,7 +222,8 @@ func trimZeros(decimal string) string {
 	return strings.TrimSuffix(strings.TrimRight(decimal, "0"), ".")
 }
 
-// mulDiv returns a × b ÷ c, rounded half away from zero, for a positive c. The product may exceed 64 bits.
+// mulDiv returns a × b ÷ c, rounded half away from zero, for a positive c. The
+// product may exceed 64 bits.
 func mulDiv(a, b, c int64) (int64, error) {
 	negative := (a < 0) != (b < 0)
 	hi, lo := bits.Mul64(magnitude(a), magnitude(b))

@@ -184,7 +184,8 @@ type Summary struct {
 // year: ORD-2025-00001. The count has at least five digits.
 func FormatNumber(year int, n int64) string { return fmt.Sprintf("ORD-%04d-%05d", year, n) }
 
-// NewID returns a random order id: a UUID version 4 in lower case (RFC 9562, section 5.4).
+// NewID returns a random order id: a UUID version 4 in lower case (RFC 9562,
+// section 5.4).
 func NewID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // Never fails: crypto/rand ends the process instead.

@@ -23,7 +23,8 @@ const (
 	Failed         Status = "failed"
 )
 
-// Statuses returns the statuses that an order can have, in the order of its life.
+// Statuses returns the statuses that an order can have, in the order of its
+// life.
 func Statuses() []Status {
 	return []Status{Pending, PaymentPending, Paid, Processing, Completed, Cancelled, Refunded}
 }

@@ -6,17 +6,19 @@ import (
 	"time"
 )
 
-// timestampLayout has a fixed width, so that timestamps sort as text in the order of time.
+// timestampLayout has a fixed width, so that timestamps sort as text in the
+// order of time.
 const timestampLayout = "2006-01-02T15:04:05.000000Z"
 
-// A Timestamp is a moment in UTC with microseconds, between the years 0001 and 9999. Its text form sorts.
-// The zero value means "not set".
+// A Timestamp is a moment in UTC with microseconds, between the years 0001 and
+// 9999. Its text form sorts. The zero value means "not set".
 type Timestamp struct{ t time.Time }
 
 // NewTimestamp returns the timestamp of a moment, cut to microseconds.
 func NewTimestamp(t time.Time) Timestamp { return Timestamp{t.UTC().Truncate(time.Microsecond)} }
 
-// ParseTimestamp reads an RFC 3339 time with any offset and precision. What is finer than a microsecond is cut off.
+// ParseTimestamp reads an RFC 3339 time with any offset and precision. What is
+// finer than a microsecond is cut off.
 func ParseTimestamp(s string) (Timestamp, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil || lax(s) {
@@ -29,8 +31,9 @@ func ParseTimestamp(s string) (Timestamp, error) {
 	return ts, nil
 }
 
-// lax reports whether a text that time.Parse takes for an RFC 3339 time is none: with an hour of one digit, a comma for the
-// point, or an offset beyond 23:59 (https://go.dev/issue/54580).
+// lax reports whether a text that time.Parse takes for an RFC 3339 time is
+// none: with an hour of one digit, a comma for the point, or an offset beyond
+// 23:59 (https://go.dev/issue/54580).
 func lax(s string) bool {
 	offset := s[len(s)-len("00:00"):]
 	return s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") ||
@@ -51,8 +54,8 @@ func johannesburg() *time.Location { return time.FixedZone("SAST", 2*60*60) }
 // IsZero reports whether the timestamp is not set.
 func (t Timestamp) IsZero() bool { return t.t.IsZero() }
 
-// String returns the timestamp as RFC 3339 with six decimals, for example "2025-12-30T10:30:00.000000Z", or "" if it
-// is not set.
+// String returns the timestamp as RFC 3339 with six decimals, for example
+// "2025-12-30T10:30:00.000000Z", or "" if it is not set.
 func (t Timestamp) String() string {
 	if t.IsZero() {
 		return ""
@@ -60,8 +63,8 @@ func (t Timestamp) String() string {
 	return t.t.Format(timestampLayout)
 }
 
-// Next returns now, or the microsecond after t where the clock has not moved beyond t: whatever the clock says, the
-// result is later than t.
+// Next returns now, or the microsecond after t where the clock has not moved
+// beyond t: whatever the clock says, the result is later than t.
 func (t Timestamp) Next(now time.Time) Timestamp {
 	if next := NewTimestamp(now); next.t.After(t.t) {
 		return next
@@ -72,7 +75,8 @@ func (t Timestamp) Next(now time.Time) Timestamp {
 // MarshalText writes the form of String.
 func (t Timestamp) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// UnmarshalText reads what ParseTimestamp reads; an empty text is a timestamp that is not set.
+// UnmarshalText reads what ParseTimestamp reads; an empty text is a timestamp
+// that is not set.
 func (t *Timestamp) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*t = Timestamp{}

@@ -124,8 +124,8 @@ func TestTimestampNextIsLater(t *testing.T) {
 	}
 }
 
-// FuzzTimestamp holds that what is read is written in the fixed form, is read again as the same moment, and sorts as text
-// in the order of time.
+// FuzzTimestamp holds that what is read is written in the fixed form, is read
+// again as the same moment, and sorts as text in the order of time.
 func FuzzTimestamp(f *testing.F) {
 	for _, s := range []string{
 		"2025-12-30T10:30:00Z", "2025-12-30T10:30:00.123456789+02:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z",

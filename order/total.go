@@ -12,7 +12,8 @@ const (
 	MaxQuantity = 9_999
 )
 
-// A Cart is what the Cart API says about a cart. Its amounts are of its currency.
+// A Cart is what the Cart API says about a cart. Its amounts are of its
+// currency.
 type Cart struct {
 	ID       string
 	TenantID string
@@ -20,7 +21,8 @@ type Cart struct {
 	Items    []CartItem
 	Shipping Money
 	Campaign *Campaign
-	// Total is the cart's own idea of the total, or nil. It is not trusted, only compared.
+	// Total is the cart's own idea of the total, or nil. It is not trusted,
+	// only compared.
 	Total *Money
 }
 

@@ -202,7 +202,8 @@ func TestNewTakesTheWholeCart(t *testing.T) {
 	})
 }
 
-// largeCart returns a cart of n lines: of the line i, i mod 9 + 1 pieces at i + 10.99, less 1.50.
+// largeCart returns a cart of n lines: of the line i, i mod 9 + 1 pieces at i +
+// 10.99, less 1.50.
 func largeCart(t testing.TB, n int) order.Cart {
 	t.Helper()
 	cart := order.Cart{ID: "cart-1", TenantID: "tenant-001", Currency: "ZAR", Shipping: zar(t, "99.95")}
@@ -215,7 +216,8 @@ func largeCart(t testing.TB, n int) order.Cart {
 	return cart
 }
 
-// FuzzNew compares the totals of a two-line cart with exact rational arithmetic.
+// FuzzNew compares the totals of a two-line cart with exact rational
+// arithmetic.
 func FuzzNew(f *testing.F) {
 	f.Add(2, int64(9_999), int64(1_000), 1, int64(12_000), int64(0), int64(5_050), int64(150_000))
 	f.Add(1, int64(10), int64(0), 9_999, int64(1), int64(1_000_000), int64(0), int64(155_555))

@@ -14,17 +14,21 @@ import (
 // MaxText is the length that every text field may have, in Unicode code points.
 const MaxText = 256
 
-// IsTenantID reports whether s can be a tenant's id: 1 to 128 of A-Z a-z 0-9 _ . : -, starting with a letter or digit.
-// It becomes part of keys and object names.
+// IsTenantID reports whether s can be a tenant's id: 1 to 128 of A-Z a-z 0-9 _
+// . : -, starting with a letter or digit. It becomes part of keys and object
+// names.
 func IsTenantID(s string) bool { return isName(s, "_.:-") }
 
-// IsEmail reports whether s is an e-mail address that requests and messages may carry.
+// IsEmail reports whether s is an e-mail address that requests and messages may
+// carry.
 func IsEmail(s string) bool { return email(s) == "" }
 
-// IsText reports whether s may stand in a text field: at most MaxText characters, none of them a control character.
+// IsText reports whether s may stand in a text field: at most MaxText
+// characters, none of them a control character.
 func IsText(s string) bool { return utf8.ValidString(s) && clean(s) == "" }
 
-// isName reports whether s is 1 to 128 letters, digits and characters of others, starting with a letter or digit.
+// isName reports whether s is 1 to 128 letters, digits and characters of
+// others, starting with a letter or digit.
 func isName(s, others string) bool {
 	return s != "" && len(s) <= 128 && isAlphanumeric(s[0]) && onlyOf(s, others, isAlphanumeric)
 }
@@ -33,8 +37,9 @@ func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// A decoder reads the fields of one JSON object and collects what is wrong with them. encoding/json alone would stop at
-// the first field of a wrong type, and would take "CARTID" for "cartId".
+// A decoder reads the fields of one JSON object and collects what is wrong with
+// them. encoding/json alone would stop at the first field of a wrong type, and
+// would take "CARTID" for "cartId".
 type decoder struct {
 	path   string // "" or the object's own path with a dot
 	raw    map[string]json.RawMessage
@@ -94,8 +99,8 @@ func (d *decoder) err() error {
 	return *d.bad
 }
 
-// Printable returns the name of an unknown field as a client may be shown it: shortened, and without what could disturb a
-// log or a page.
+// Printable returns the name of an unknown field as a client may be shown it:
+// shortened, and without what could disturb a log or a page.
 func Printable(name string) string {
 	const most = 64
 	clean := strings.Map(func(r rune) rune {
@@ -114,8 +119,9 @@ func (d *decoder) complain(name, message string) {
 	*d.bad = append(*d.bad, FieldError{d.path + name, message})
 }
 
-// field returns the raw value of a field, or nil where there is none. In messages, null and "" count as none: many
-// producers write them for a field that is not set.
+// field returns the raw value of a field, or nil where there is none. In
+// messages, null and "" count as none: many producers write them for a field
+// that is not set.
 func (d *decoder) field(name string) json.RawMessage {
 	d.asked[name] = true
 	raw := d.raw[name]
@@ -137,7 +143,8 @@ func (d *decoder) need(name string, rules ...rule) string {
 	return d.text(name, append([]rule{notBlank}, rules...)...)
 }
 
-// text reads a string field. Every text is bounded and free of control characters, whatever else the rules say.
+// text reads a string field. Every text is bounded and free of control
+// characters, whatever else the rules say.
 func (d *decoder) text(name string, rules ...rule) string {
 	raw := d.field(name)
 	if raw == nil {
@@ -157,7 +164,8 @@ func (d *decoder) text(name string, rules ...rule) string {
 	return s
 }
 
-// timestamp reads an optional field with an RFC 3339 time. The zero time means "not set", which a request does not say.
+// timestamp reads an optional field with an RFC 3339 time. The zero time means
+// "not set", which a request does not say.
 func (d *decoder) timestamp(name string) Timestamp {
 	var t Timestamp
 	d.text(name, func(s string) string {
@@ -204,8 +212,9 @@ func notEmpty(s string) string {
 	return ""
 }
 
-// IsControl reports whether r is a control character or one of the non-characters U+FFFE and U+FFFF, which belong into
-// no name or address, and break PDF and XML.
+// IsControl reports whether r is a control character or one of the
+// non-characters U+FFFE and U+FFFF, which belong into no name or address, and
+// break PDF and XML.
 func IsControl(r rune) bool { return unicode.IsControl(r) || r == 0xFFFE || r == 0xFFFF }
 
 // clean is the rule for all text.
@@ -282,8 +291,10 @@ func knownStatus(s string) string {
 	return ""
 }
 
-// email accepts the addresses that mail systems accept in practice: a dot-atom (RFC 5322, section 3.2.3) of at most 64
-// characters, and a host name of at least two labels (RFC 1123, section 2.1); 254 characters in all (RFC 5321, section 4.5.3.1).
+// email accepts the addresses that mail systems accept in practice: a dot-atom
+// (RFC 5322, section 3.2.3) of at most 64 characters, and a host name of at
+// least two labels (RFC 1123, section 2.1); 254 characters in all (RFC 5321,
+// section 4.5.3.1).
 func email(s string) string {
 	const message = "must be an e-mail address, for example name@example.com"
 	local, domain, ok := strings.Cut(s, "@")

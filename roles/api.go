@@ -70,7 +70,8 @@ var (
 	errNotRecorded     = errors.New("order is not recorded")
 )
 
-// api turns a handler of requests into a handler of API Gateway's REST proxy events, payload version 1.0.
+// api turns a handler of requests into a handler of API Gateway's REST proxy
+// events, payload version 1.0.
 func api(allowedOrigin string, h apiHandler) handler {
 	return func(ctx context.Context, payload []byte) ([]byte, error) {
 		var event events.APIGatewayProxyRequest
@@ -238,7 +239,8 @@ type (
 	}
 )
 
-// explain maps an error to the answer that a client gets. It is the only place that knows both.
+// explain maps an error to the answer that a client gets. It is the only place
+// that knows both.
 func explain(err error) failure {
 	var invalid order.Invalid
 	switch {

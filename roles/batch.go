@@ -43,8 +43,8 @@ const (
 	// mostWaiting is how long a message waits for a neighbour that is down
 	// before that counts as its failure.
 	mostWaiting = 24 * time.Hour
-	// rest is how long at most a function leaves a neighbour alone that has just
-	// been down or refused it.
+	// rest is how long at most a function leaves a neighbour alone that has
+	// just been down or refused it.
 	rest = 2 * time.Second
 )
 
@@ -135,8 +135,8 @@ func (c *consumer) invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	_ = group.Wait() // Failures are in the answer.
 	if len(waits) > 0 {
-		// Without it the messages come again all the same, after the queue's own
-		// visibility timeout.
+		// Without it the messages come again all the same, after the queue's
+		// own visibility timeout.
 		if err := c.queue.Change(ctx, waits); err != nil {
 			logger(ctx).Warn().Str("error", redact(err.Error())).Msg("visibility not set")
 		}
@@ -144,9 +144,9 @@ func (c *consumer) invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(answer)
 }
 
-// handleRecord handles one record within work and says whether it failed and how
-// long it should wait before it comes again. The invocation itself goes on until
-// its own deadline.
+// handleRecord handles one record within work and says whether it failed and
+// how long it should wait before it comes again. The invocation itself goes on
+// until its own deadline.
 func (c *consumer) handleRecord(work, invocation context.Context, record events.SQSMessage) (wait time.Duration, failed bool) {
 	m := newMessage(record, c.now())
 	ctx := forMessage(work, m)
@@ -179,9 +179,9 @@ func (c *consumer) handleRecord(work, invocation context.Context, record events.
 	return wait, true
 }
 
-// putOff lets a message wait for a neighbour that is down: a copy goes to the end
-// of the queue, and this delivery is done with. So an outage costs time, and
-// none of the message's tries.
+// putOff lets a message wait for a neighbour that is down: a copy goes to the
+// end of the queue, and this delivery is done with. So an outage costs time,
+// and none of the message's tries.
 func (c *consumer) putOff(ctx context.Context, m message, err error) error {
 	c.mu.Lock()
 	c.alone = c.now().Add(rest/2 + rand.N(rest/2)) //nolint:gosec // Jitter needs no secrecy.
@@ -301,9 +301,9 @@ func delay(attempt int, most time.Duration) time.Duration {
 }
 
 // isOutage reports whether an error is a neighbour's who is down, slow, or
-// refuses for its load, so that the same call may work later: what the SDK calls
-// retryable, what SES says of its limits, and what the clients say of their
-// neighbours.
+// refuses for its load, so that the same call may work later: what the SDK
+// calls retryable, what SES says of its limits, and what the clients say of
+// their neighbours.
 func isOutage(err error) bool {
 	var api smithy.APIError
 	if errors.As(err, &api) {

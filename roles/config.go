@@ -17,7 +17,8 @@ type Setting struct {
 	Name     string
 	Default  string // taken where the variable is empty
 	Required bool   // the cold start stops where the variable is empty
-	// valid returns what is wrong with a value, or "". It is not asked about an empty value.
+	// valid returns what is wrong with a value, or "". It is not asked about an
+	// empty value.
 	valid func(string) string
 }
 

@@ -27,8 +27,8 @@ type entryHandler func(ctx context.Context, o order.Order, e order.Entry) error
 // onEvent turns a handler of history entries into one of messages. An event of
 // a type that is not served is done without action. The message only says which
 // order and which entry; both are read from the table. What is not there may
-// have lost a race, so the message comes again, until its last delivery: then it
-// is logged and done with. For a deleted order nothing is done.
+// have lost a race, so the message comes again, until its last delivery: then
+// it is logged and done with. For a deleted order nothing is done.
 func onEvent(serves func(order.EventType) bool, orders orderReader, h entryHandler) messageHandler {
 	return func(ctx context.Context, m message) error {
 		event, err := order.ParseEvent(m.body)
@@ -62,8 +62,8 @@ func onEvent(serves func(order.EventType) bool, orders orderReader, h entryHandl
 }
 
 // entryOf returns the entry that an event tells of: that of its sequence, or
-// where it has none the first of its type. It is ErrNotFound where the order has
-// no such entry. An error of reading the order is passed on.
+// where it has none the first of its type. It is ErrNotFound where the order
+// has no such entry. An error of reading the order is passed on.
 func entryOf(o order.Order, event order.Event, err error) (order.Entry, error) {
 	if err != nil {
 		return order.Entry{}, err

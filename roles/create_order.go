@@ -101,8 +101,8 @@ func (h *createOrder) accept(ctx context.Context, c order.Creation, key *store.I
 	return o, false, err
 }
 
-// readCreate reads the body and the Idempotency-Key, and reports everything that
-// is wrong with either at once.
+// readCreate reads the body and the Idempotency-Key, and reports everything
+// that is wrong with either at once.
 func readCreate(r request) (order.Request, *store.IdempotencyKey, error) {
 	key, bad := idempotencyKey(r)
 	body, err := r.body()
@@ -123,7 +123,8 @@ func readCreate(r request) (order.Request, *store.IdempotencyKey, error) {
 	return wanted, &store.IdempotencyKey{Key: key, BodyHash: hex.EncodeToString(hash[:])}, nil
 }
 
-// idempotencyKey returns the value of the header, or "" where there is none, or what is wrong with it.
+// idempotencyKey returns the value of the header, or "" where there is none, or
+// what is wrong with it.
 func idempotencyKey(r request) (string, order.Invalid) {
 	const most = 255
 	values := r.header("Idempotency-Key")

@@ -49,8 +49,8 @@ func (f *function) Invoke(ctx context.Context, event []byte) (answer []byte, err
 }
 
 // A scope is what the context of an invocation carries: where its log lines and
-// its measurements go. A message of a batch has a scope of its own, which shares
-// the invocation's metrics.
+// its measurements go. A message of a batch has a scope of its own, which
+// shares the invocation's metrics.
 type scope struct {
 	log      zerolog.Logger
 	untraced zerolog.Logger // for messages, which bring a trace of their own

@@ -128,7 +128,8 @@ func readListQuery(r request) (q store.ListQuery, number string, err error) {
 				complain(name, notMoment)
 			}
 		case "to":
-			// The whole day is meant where only the day is given: up to its last microsecond.
+			// The whole day is meant where only the day is given: up to its
+			// last microsecond.
 			if t, ok := moment(v, 24*time.Hour-time.Microsecond); ok {
 				q.To = t
 			} else {
@@ -158,7 +159,8 @@ func readListQuery(r request) (q store.ListQuery, number string, err error) {
 	return q, number, nil
 }
 
-// parameters returns the query parameters, from whichever of its two forms the event has.
+// parameters returns the query parameters, from whichever of its two forms the
+// event has.
 func parameters(r request) map[string][]string {
 	if len(r.event.MultiValueQueryStringParameters) > 0 {
 		return r.event.MultiValueQueryStringParameters

@@ -16,8 +16,8 @@ import (
 // before SQS delivers the message of an invocation that died again (180 s).
 const claimFor = 150 * time.Second
 
-// mailLedger remembers which mails were sent, so that a message that comes twice
-// makes one mail.
+// mailLedger remembers which mails were sent, so that a message that comes
+// twice makes one mail.
 type mailLedger interface {
 	ClaimMail(ctx context.Context, m store.Mail, until time.Time) error
 	MailSent(ctx context.Context, m store.Mail, messageID string) error

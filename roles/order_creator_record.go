@@ -92,8 +92,9 @@ func (r *recorder) handle(ctx context.Context, m message) error {
 		return r.failed(ctx, c, m, &order.Permanent{Reason: "message is malformed", Err: malformed})
 	}
 	if m.last() {
-		// Said before the work begins: whatever ends the process, the order does
-		// not stay pending while its message is dead. The record says otherwise.
+		// Said before the work begins: whatever ends the process, the order
+		// does not stay pending while its message is dead. The record says
+		// otherwise.
 		if err := r.orders.Fail(ctx, c.TenantID, c.OrderID, notInTime); err != nil {
 			return err
 		}
@@ -114,8 +115,8 @@ func (r *recorder) accepted(ctx context.Context, c order.Creation) (order.Order,
 	return o, err
 }
 
-// record prices the cart and completes the accepted order. That another delivery
-// did so first, or that the order was deleted meanwhile, is no error.
+// record prices the cart and completes the accepted order. That another
+// delivery did so first, or that the order was deleted meanwhile, is no error.
 func (r *recorder) record(ctx context.Context, c order.Creation, accepted order.Order, trace string) error {
 	basket, err := r.carts.Get(ctx, c.TenantID, c.CartID, c.OrderID)
 	if err != nil {
@@ -155,9 +156,9 @@ func (r *recorder) doubt(ctx context.Context, o order.Order, basket order.Cart) 
 	}
 }
 
-// failed returns the error of a message. Where the order cannot be recorded, now
-// or ever, it says so to whoever asks for it. What used up its deliveries goes
-// to the dead-letter queue, from where an operator may send it again.
+// failed returns the error of a message. Where the order cannot be recorded,
+// now or ever, it says so to whoever asks for it. What used up its deliveries
+// goes to the dead-letter queue, from where an operator may send it again.
 func (r *recorder) failed(ctx context.Context, c order.Creation, m message, err error) error {
 	if m.waits(err) {
 		return err

@@ -37,8 +37,8 @@ func bySource(queue, stream handler) handler {
 	}
 }
 
-// A streamEvent is a batch of the table's stream. Its images stay JSON: only the
-// store knows what is in them.
+// A streamEvent is a batch of the table's stream. Its images stay JSON: only
+// the store knows what is in them.
 type streamEvent struct {
 	Records []streamRecord
 }
@@ -80,11 +80,11 @@ type newsItem struct {
 // maxPublish is how many events SNS takes in one call.
 const maxPublish = 10
 
-// handle publishes the events of a batch, in their order. The first record whose
-// event SNS does not take now is reported: it and all after it come again, so
-// that each event is published at least once, and the events of an order in
-// their order. What can never be published must not block the shard: it goes to
-// the dead-letter queue, and the rest goes on.
+// handle publishes the events of a batch, in their order. The first record
+// whose event SNS does not take now is reported: it and all after it come
+// again, so that each event is published at least once, and the events of an
+// order in their order. What can never be published must not block the shard:
+// it goes to the dead-letter queue, and the rest goes on.
 func (p *publisher) handle(ctx context.Context, payload []byte) ([]byte, error) {
 	var event streamEvent
 	if err := json.Unmarshal(payload, &event); err != nil {

@@ -22,10 +22,10 @@ type IssuedDocument struct {
 	Supplier   order.Supplier
 }
 
-// IssueDocument gives a document of an order its legal number, once: the next of
-// the supplier's series in the year, without a gap. A document that was issued
-// before comes back as it was, with the supplier as printed then. The kind must
-// be one that has a series.
+// IssueDocument gives a document of an order its legal number, once: the next
+// of the supplier's series in the year, without a gap. A document that was
+// issued before comes back as it was, with the supplier as printed then. The
+// kind must be one that has a series.
 //
 // The counter and the document are one transaction, the only one of the
 // service: a number that is lost would be a gap in the supplier's books. Two

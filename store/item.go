@@ -12,8 +12,8 @@ import (
 // entityOrder is the entityType of orders.
 const entityOrder = "ORDER"
 
-// number is a decimal that is stored as a DynamoDB number. As a string type with
-// MarshalText it would become a string.
+// number is a decimal that is stored as a DynamoDB number. As a string type
+// with MarshalText it would become a string.
 type number string
 
 // MarshalDynamo implements dynamo.Marshaler.
@@ -31,8 +31,8 @@ func (n *number) UnmarshalDynamo(av types.AttributeValue) error {
 	return nil
 }
 
-// acceptedItem is an order as it is stored until it is recorded. It has no index
-// keys, so no list shows it.
+// acceptedItem is an order as it is stored until it is recorded. It has no
+// index keys, so no list shows it.
 type acceptedItem struct {
 	PK         string
 	SK         string
@@ -371,8 +371,8 @@ func read[T any](r *reader, n number, parse func(string) (T, error)) T {
 	return v
 }
 
-// summaryItem is the part of an order that lists show, with the keys that a page
-// token is made of.
+// summaryItem is the part of an order that lists show, with the keys that a
+// page token is made of.
 type summaryItem struct {
 	PK          string
 	SK          string

@@ -7,7 +7,8 @@ import (
 	"github.com/bbws/order-lambda/order"
 )
 
-// The attributes of the table's and the indexes' keys, and the names of the indexes.
+// The attributes of the table's and the indexes' keys, and the names of the
+// indexes.
 const (
 	attrPK     = "PK"
 	attrSK     = "SK"

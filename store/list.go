@@ -38,8 +38,9 @@ type Page struct {
 	Next   string // token of the next page, "" on the last
 }
 
-// List reads a page of a tenant's orders, without deleted ones. A page is full unless it is the last, whatever the filter,
-// and the last is empty only where there is no order at all. It returns ErrPageToken for a token that is
+// List reads a page of a tenant's orders, without deleted ones. A page is full
+// unless it is the last, whatever the filter, and the last is empty only where
+// there is no order at all. It returns ErrPageToken for a token that is
 // malformed, or of another tenant or query.
 func (s *Store) List(ctx context.Context, q ListQuery) (Page, error) {
 	key, err := q.startKey()
@@ -49,8 +50,8 @@ func (s *Store) List(ctx context.Context, q ListQuery) (Page, error) {
 	// One more than asked for tells whether there is a next page.
 	want := q.Size + 1
 	items := make([]summaryItem, 0, want)
-	// Deleted orders and other statuses are filtered after the read: read on until the page is full, in larger steps
-	// where the filter leaves little.
+	// Deleted orders and other statuses are filtered after the read: read on
+	// until the page is full, in larger steps where the filter leaves little.
 	const mostRead = 1000
 	for step := want; ; step = min(step*2, mostRead) {
 		query := s.list(q).SearchLimit(step)
@@ -103,7 +104,8 @@ func (s *Store) list(q ListQuery) *dynamo.Query {
 	return query
 }
 
-// pageToken is the last key of a page, and the query that it belongs to. On the wire it is base64url JSON.
+// pageToken is the last key of a page, and the query that it belongs to. On the
+// wire it is base64url JSON.
 type pageToken struct {
 	PK     string `json:"PK"`
 	SK     string `json:"SK"`
@@ -112,7 +114,8 @@ type pageToken struct {
 	Query  string `json:"query"`
 }
 
-// fingerprint tells queries apart whose pages must not be mixed. The size of a page may change on the way.
+// fingerprint tells queries apart whose pages must not be mixed. The size of a
+// page may change on the way.
 func (q ListQuery) fingerprint() string {
 	return strings.Join([]string{string(q.Sort), string(q.Status), q.From.String(), q.To.String()}, "|")
 }
@@ -126,8 +129,9 @@ func (q ListQuery) token(last summaryItem) string {
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// startKey reads the query's token as the key to start after, or returns nil where there is none. It lets nothing pass that
-// DynamoDB would refuse or that reaches beyond the query.
+// startKey reads the query's token as the key to start after, or returns nil
+// where there is none. It lets nothing pass that DynamoDB would refuse or that
+// reaches beyond the query.
 func (q ListQuery) startKey() (dynamo.PagingKey, error) {
 	if q.StartAt == "" {
 		return nil, nil

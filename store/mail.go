@@ -12,7 +12,8 @@ import (
 // ErrMailSent says that a mail went out before.
 var ErrMailSent = errors.New("mail already sent")
 
-// A MailClaimedError says that another invocation is about to send the mail, or died while it was.
+// A MailClaimedError says that another invocation is about to send the mail, or
+// died while it was.
 type MailClaimedError struct {
 	Until time.Time // when its claim ends
 }

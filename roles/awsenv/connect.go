@@ -58,8 +58,8 @@ func touch(ctx context.Context, do func(*http.Request) (*http.Response, error), 
 }
 
 // endpoint returns the address to which the SDK's client of a service sends its
-// calls. The SDK's own resolvers are ten times as long, and one per service; the
-// tests compare.
+// calls. The SDK's own resolvers are ten times as long, and one per service;
+// the tests compare.
 func endpoint(ctx context.Context, cfg aws.Config, name string) string {
 	service, bucket, _ := strings.Cut(name, " ")
 	for _, source := range cfg.ConfigSources {

@@ -32,13 +32,14 @@ type Client struct {
 // An Option changes how a Client works.
 type Option func(*Client)
 
-// WithPause replaces the pause before a retry. A pause lasts a random time of at most most, or until the context ends;
-// then it returns the context's error.
+// WithPause replaces the pause before a retry. A pause lasts a random time of
+// at most most, or until the context ends; then it returns the context's error.
 func WithPause(pause func(ctx context.Context, most time.Duration) error) Option {
 	return func(c *Client) { c.pause = pause }
 }
 
-// New returns a client of the Cart API at an absolute http or https URL without query. Redirects are not followed.
+// New returns a client of the Cart API at an absolute http or https URL without
+// query. Redirects are not followed.
 func New(baseURL string, transport http.RoundTripper, options ...Option) *Client {
 	c := &Client{
 		base: strings.TrimRight(baseURL, "/"),
@@ -54,10 +55,13 @@ func New(baseURL string, transport http.RoundTripper, options ...Option) *Client
 	return c
 }
 
-// Get returns a tenant's cart. Each try has three seconds. Connection errors and 5xx answers are tried twice more, after a
-// pause and only if the context's deadline leaves time for a whole try. The error is *order.Permanent where another call
-// would not help: the cart is unknown (404, 410), the request is refused (other 4xx), or the answer is malformed or larger
-// than 1 MiB. Every other error, 429 included, is transient. Whether the cart is the tenant's is for order.New to say.
+// Get returns a tenant's cart. Each try has three seconds. Connection errors
+// and 5xx answers are tried twice more, after a pause and only if the context's
+// deadline leaves time for a whole try. The error is *order.Permanent where
+// another call would not help: the cart is unknown (404, 410), the request is
+// refused (other 4xx), or the answer is malformed or larger than 1 MiB. Every
+// other error, 429 included, is transient. Whether the cart is the tenant's is
+// for order.New to say.
 func (c *Client) Get(ctx context.Context, tenantID, cartID, correlationID string) (order.Cart, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/"+url.PathEscape(cartID), http.NoBody)
 	if err != nil {
@@ -88,7 +92,8 @@ func (c *Client) Get(ctx context.Context, tenantID, cartID, correlationID string
 	return cart, nil
 }
 
-// try makes one call and returns the body of a 200, or an error and whether to try again at once.
+// try makes one call and returns the body of a 200, or an error and whether to
+// try again at once.
 func (c *Client) try(req *http.Request) (body []byte, again bool, err error) {
 	ctx, cancel := context.WithTimeout(req.Context(), tryTimeout)
 	defer cancel()

@@ -17,7 +17,8 @@ const defaultCurrency order.Currency = "ZAR"
 // maxCampaignText bounds a campaign's description and link, in code points.
 const maxCampaignText = 2048
 
-// An answer is a cart, bare or in an envelope. A json.Number takes a JSON number, or a string that holds one.
+// An answer is a cart, bare or in an envelope. A json.Number takes a JSON
+// number, or a string that holds one.
 type answer struct {
 	Success *bool     `json:"success"`
 	Data    *wireCart `json:"data"`
@@ -88,8 +89,9 @@ type wireCampaign struct {
 
 var errUnsuccessful = errors.New("the Cart API answered success: false")
 
-// decode reads the body of a 200. The error is *order.Permanent, except where the envelope says success: false: then the
-// Cart API has a problem that may be over by the next delivery.
+// decode reads the body of a 200. The error is *order.Permanent, except where
+// the envelope says success: false: then the Cart API has a problem that may be
+// over by the next delivery.
 func decode(data []byte) (order.Cart, error) {
 	var a answer
 	if err := json.Unmarshal(data, &a); err != nil {
@@ -151,8 +153,9 @@ func (w *wireCart) cart() (order.Cart, error) {
 	return c, nil
 }
 
-// total returns the cart's own total, or nil where it has none. What is no amount of the currency becomes the zero Money,
-// which differs from every amount: a total is only compared, and must not cost a customer the order.
+// total returns the cart's own total, or nil where it has none. What is no
+// amount of the currency becomes the zero Money, which differs from every
+// amount: a total is only compared, and must not cost a customer the order.
 func (w *wireCart) total() *order.Money {
 	if w.Total == nil || string(w.Total) == "null" {
 		return nil
@@ -191,8 +194,8 @@ func (w *wireItem) line(c order.Currency) (order.CartItem, error) {
 	return line, nil
 }
 
-// copied returns the campaign as the order keeps it, or nil where there is none or it has no code. It is in force unless
-// it says otherwise.
+// copied returns the campaign as the order keeps it, or nil where there is none
+// or it has no code. It is in force unless it says otherwise.
 func (w *wireCampaign) copied() (*order.Campaign, error) {
 	if w == nil {
 		return nil, nil //nolint:nilnil // No campaign is no error.
@@ -233,7 +236,8 @@ func orZero(n json.Number) string {
 	return n.String()
 }
 
-// timestamp reads a date that the order only passes on: one that is malformed is left out.
+// timestamp reads a date that the order only passes on: one that is malformed
+// is left out.
 func timestamp(s string) order.Timestamp {
 	t, err := order.ParseTimestamp(s)
 	if err != nil {
@@ -252,8 +256,10 @@ func checkID(name, id string) error {
 	return nil
 }
 
-// tidy returns a text of the catalogue as an order may hold it: spaces for control characters, and cut where it is too
-// long. Neither fault of a product's name is worth a customer's order, and the ids still say which product it is.
+// tidy returns a text of the catalogue as an order may hold it: spaces for
+// control characters, and cut where it is too long. Neither fault of a
+// product's name is worth a customer's order, and the ids still say which
+// product it is.
 func tidy(s string, most int) string {
 	s = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if order.IsControl(r) {

@@ -1,5 +1,5 @@
-// Package queue speaks to SQS and SNS: it sends messages, puts them off, says how
-// long one that failed stays out of sight, and publishes events.
+// Package queue speaks to SQS and SNS: it sends messages, puts them off, says
+// how long one that failed stays out of sight, and publishes events.
 package queue
 
 import (
@@ -151,8 +151,8 @@ func (p *Publisher) Publish(ctx context.Context, events []order.Event) []error {
 	return errs
 }
 
-// passes reports whether an error that SNS calls the sender's fault is over some
-// time later: too many calls, or a right that is missing.
+// passes reports whether an error that SNS calls the sender's fault is over
+// some time later: too many calls, or a right that is missing.
 func passes(code string) bool {
 	return strings.Contains(code, "Throttl") || strings.Contains(code, "Authorization") || strings.Contains(code, "AccessDenied")
 }
