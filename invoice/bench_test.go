@@ -3,35 +3,36 @@ package invoice
 import (
 	"runtime/debug"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	shipped "github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/order"
 )
 
-// gcPercent is what main.tuneGC sets where the service runs. Garbage is a good part of what an invoice costs.
+// gcPercent is what main.tuneGC sets where the service runs. Garbage is a good
+// part of what a document costs.
 const gcPercent = 400
 
-// collectAsInProduction has a benchmark collect garbage as often as the service does.
+// collectAsInProduction has a benchmark collect garbage as often as the service
+// does.
 func collectAsInProduction(b *testing.B) {
 	b.Helper()
 	usual := debug.SetGCPercent(gcPercent)
 	b.Cleanup(func() { debug.SetGCPercent(usual) })
 }
 
-// BenchmarkRender renders a warm invoice.
+// BenchmarkRender draws a warm document.
 func BenchmarkRender(b *testing.B) {
 	collectAsInProduction(b)
-	brand := shippedBrand(b)
+	supplier, logo := readShipped()
 	for _, name := range []string{"three-lines", "two-hundred-lines"} {
 		b.Run(name, func(b *testing.B) {
-			o := sampleOrder(b, name)
+			i := issue(b, name, order.ProForma)
 			b.ReportAllocs()
 			size, used := 0, cpu(b)
 			for b.Loop() {
-				pdf, _, err := Render(o, brand)
+				pdf, _, err := Render(i.Order, i.Document, supplier, logo)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -43,7 +44,8 @@ func BenchmarkRender(b *testing.B) {
 	}
 }
 
-// cpu returns the processor time that the process has used: the measure that another process on the machine disturbs least.
+// cpu returns the processor time that the process has used: the measure that
+// another process on the machine disturbs least.
 func cpu(tb testing.TB) time.Duration {
 	tb.Helper()
 	var u syscall.Rusage
@@ -53,35 +55,9 @@ func cpu(tb testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// readShipped reads the branding that comes with the service.
-var readShipped = sync.OnceValues(func() (Brand, error) {
-	company, err := shipped.Files.ReadFile("company.json")
-	if err != nil {
-		return Brand{}, err
-	}
-	brand, err := ParseBrand(company)
-	if err != nil {
-		return Brand{}, err
-	}
-	logo, err := shipped.Files.ReadFile("logo.png")
-	if err != nil {
-		return Brand{}, err
-	}
-	brand.Logo, err = ParseLogo(logo)
-	return brand, err
-})
-
-func shippedBrand(tb testing.TB) Brand {
-	tb.Helper()
-	brand, err := readShipped()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return brand
-}
-
-// BenchmarkFirst measures the first invoice of a fresh process, fonts and all, in a process of its own each time. What comes
-// before it in the process (the runtime, package initialisation, reading the logo) is not in the figures.
+// BenchmarkFirst measures the first document of a fresh process, fonts and all,
+// in a process of its own each time. What comes before it in the process (the
+// runtime, package initialisation, reading the logo) is not in the figures.
 func BenchmarkFirst(b *testing.B) {
 	var took []time.Duration
 	for b.Loop() {

@@ -113,9 +113,9 @@ func TestInk(t *testing.T) {
 	pages := make([]page, (len(cells)+columns*rows-1)/(columns*rows))
 	for i, c := range cells {
 		n, x, y := place(i)
-		pages[n].texts = append(pages[n].texts, text{x: float64(x), y: float64(y), s: string(c.r), face: c.f, size: size})
+		pages[n].texts = append(pages[n].texts, text{x: float64(x), y: float64(y), s: string(c.r), style: style{face: c.f, size: size}})
 	}
-	pdf, err := paint(fs, pages, document{})
+	pdf, err := paint(fs, pages, info{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,14 +82,14 @@ type layout struct {
 	site    string // and as it is shown
 	accent  colour
 	missing int // how many characters are shown as placeholders
-	words
+	wording
 	pages []page
 	cur   *page   // the last of pages
 	y     float64 // where the next thing goes on it
 }
 
-// The words are what the kinds of documents say in different ways.
-type words struct {
+// A wording is what the kinds of documents say in different ways.
+type wording struct {
 	title    string
 	subtitle string // without which the title would mislead
 	number   string // the label of the document's own number
@@ -104,7 +104,7 @@ func lay(fs *fonts, o order.Order, d order.Document, s order.Supplier, logo Logo
 	l.siteURL, l.site = site(s.Website)
 	l.site = c.clean(l.site) // A host may be in any script.
 	l.missing = c.missing
-	l.words = l.choose()
+	l.wording = l.choose()
 	if d.Kind == order.CreditNote {
 		negate(&l.o)
 	}
@@ -120,7 +120,7 @@ func lay(fs *fonts, o order.Order, d order.Document, s order.Supplier, logo Logo
 	return l
 }
 
-func (l *layout) choose() words {
+func (l *layout) choose() wording {
 	invoice, tax := "Invoice", "tax"
 	if l.s.VATNumber != "" {
 		tax = "VAT"
@@ -130,13 +130,13 @@ func (l *layout) choose() words {
 	}
 	switch l.d.Kind {
 	case order.ProForma:
-		return words{"Pro-forma Invoice", "This is not a tax invoice", "", "Amount due", tax}
+		return wording{"Pro-forma Invoice", "This is not a tax invoice", "", "Amount due", tax}
 	case order.CreditNote:
 		of, _ := l.o.Document(order.TaxInvoice)
 		corrected := "for " + strings.ToLower(invoice) + " " + of.Number + " of " + of.DateIssued.Display()
-		return words{"Credit Note", corrected, "Credit note number", "Total credited", tax}
+		return wording{"Credit Note", corrected, "Credit note number", "Total credited", tax}
 	default:
-		return words{invoice, "", "Invoice number", "Total", tax}
+		return wording{invoice, "", "Invoice number", "Total", tax}
 	}
 }
 
@@ -288,6 +288,8 @@ func (l *layout) party(x, y, width float64, most int, heading string, texts ...s
 		for _, s := range l.fonts.wrap(s, st.face, st.size, width, most) {
 			l.write(x, y, s, st)
 			y += lineHeight
+		}
+		if s != "" {
 			st.face = regular
 		}
 	}

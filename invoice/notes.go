@@ -1,6 +1,7 @@
 package invoice
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 type note struct {
 	label   string
 	lines   []string
+	most    int     // lines that one of them may take, 3 where it does not say
 	state   *colour // of a badge around the line, or nil
 	address string  // that the line leads to, or ""
 }
@@ -27,7 +29,7 @@ func (l *layout) notes() []note {
 	p := l.o.PaymentDetails
 	notes := []note{l.payment()}
 	if l.d.Kind == order.CreditNote {
-		notes = append(notes, note{label: "Reason", lines: []string{l.reason()}})
+		notes = append(notes, note{label: "Reason", lines: []string{l.reason()}, most: 8})
 	}
 	notes = append(notes,
 		note{label: "Method", lines: []string{methodName(p.Method)}},
@@ -47,7 +49,7 @@ func (l *layout) notes() []note {
 	for i := range notes {
 		var lines []string
 		for _, s := range notes[i].lines {
-			lines = append(lines, l.fonts.wrap(s, regular, 9, notesWidth-noteLabel, 6)...)
+			lines = append(lines, l.fonts.wrap(s, regular, 9, notesWidth-noteLabel, cmp.Or(notes[i].most, 3))...)
 		}
 		notes[i].lines = lines
 	}
@@ -77,14 +79,14 @@ func (l *layout) reason() string {
 // howToPay returns what a customer needs to pay: the supplier's own words, and
 // the website. Where there are neither, the customer may ask.
 func (l *layout) howToPay() []note {
-	notes := []note{{label: "How to pay", lines: l.s.PaymentLines}}
+	notes := []note{{label: "How to pay", lines: l.s.PaymentLines, most: 2}}
 	switch {
 	case l.site != "":
 		notes = append(notes, note{label: "Online", lines: []string{l.site}, address: l.siteURL})
 	case len(l.s.PaymentLines) == 0 && l.s.Email != "":
 		notes = append(notes, note{label: "How to pay", lines: []string{l.s.Email}, address: mailto(l.s.Email)})
 	}
-	return append(notes, note{label: "Please quote", lines: []string{l.o.Number}})
+	return append(notes, note{label: "Please quote", lines: []string{l.o.Number}, most: 1})
 }
 
 // note places a note and returns the baseline that follows.
