@@ -176,6 +176,7 @@ func goodValues(p *openapi3.Parameter) []string {
 
 // bodyProbes returns the probes of the value at a path of the body.
 func bodyProbes(at string, schema *openapi3.SchemaRef, path []string, good any) []probe {
+	schema = plain(schema)
 	var all []probe
 	field := strings.Join(path, ".")
 	if field == "" {
@@ -203,7 +204,7 @@ func bodyProbes(at string, schema *openapi3.SchemaRef, path []string, good any) 
 	if s.MinProps > 0 {
 		add("minProperties", false, field, map[string]any{})
 		for name := range s.Properties {
-			add("minProperties", true, field, map[string]any{name: object[name]})
+			add("minProperties", true, field, withNeeded(map[string]any{name: object[name]}, object))
 		}
 	}
 	for _, name := range s.Required {
@@ -213,10 +214,27 @@ func bodyProbes(at string, schema *openapi3.SchemaRef, path []string, good any) 
 	for name, property := range s.Properties {
 		all = append(all, bodyProbes(at+" "+name, property, append(slices.Clone(path), name), object[name])...)
 		if !slices.Contains(s.Required, name) && s.MinProps == 0 {
-			add("optional "+name, true, field, without(object, name))
+			add("optional "+name, true, field, withNeeded(without(object, name), object))
 		}
 	}
 	return all
+}
+
+// plain returns the schema that one with a description of its own stands for.
+func plain(ref *openapi3.SchemaRef) *openapi3.SchemaRef {
+	if s := ref.Value; s.Type == nil && len(s.AllOf) == 1 {
+		return s.AllOf[0]
+	}
+	return ref
+}
+
+// withNeeded returns an update with the status that its reason needs, which no
+// OpenAPI document of this version can say without harm to its clients.
+func withNeeded(update, full map[string]any) map[string]any {
+	if _, ok := update["reason"]; ok && update["status"] == nil {
+		return with(update, "status", full["status"])
+	}
+	return update
 }
 
 func with(object map[string]any, name string, value any) map[string]any {
@@ -253,6 +271,7 @@ type candidate struct {
 // values returns candidates for every keyword of a schema of a string or a whole number, made from a good value of it.
 // inJSON says that the value can have other types.
 func values(ref *openapi3.SchemaRef, good any, inJSON bool) []candidate {
+	ref = plain(ref)
 	all := []candidate{{"type", true, good}}
 	add := func(keyword string, inside bool, values ...any) {
 		for _, v := range values {
@@ -460,7 +479,7 @@ func constraints(doc *openapi3.T) []string {
 	walk = func(at string, s *openapi3.Schema) {
 		keywords(at, s, true)
 		for name, property := range s.Properties {
-			walk(at+" "+name, property.Value)
+			walk(at+" "+name, plain(property).Value)
 		}
 	}
 	for path, item := range doc.Paths.Map() {
