@@ -301,7 +301,7 @@ func (a audience) change(v *view) string {
 	case order.EventCancelled:
 		return "Your order was cancelled on " + v.entry.Date.Display() + "."
 	case order.EventRefunded:
-		return "We have given back your payment of " + v.order.Total.Display() + "."
+		return "We have refunded your payment of " + v.order.Total.Display() + "."
 	default:
 		return "We have received your order."
 	}
@@ -309,25 +309,23 @@ func (a audience) change(v *view) string {
 
 // nextSteps says what happens now, or what the reader may do.
 func nextSteps(v *view) string {
+	const fewDays = "It can take a few days until your bank shows the amount."
 	_, paid := v.order.FirstEntry(order.EventPaid)
 	switch {
 	case v.entry.Type == order.EventCreated && v.order.Total.IsZero():
-		return "There is nothing to pay. We now prepare your order and tell you when it is completed."
+		return "There is nothing to pay. We are preparing your order and will tell you when it is completed."
 	case v.entry.Type == order.EventCreated:
-		return "As soon as your payment has arrived, we prepare your order. " +
-			"You find your pro-forma invoice, and how to pay, with your order."
+		return "We will start on your order once your payment has arrived. Your pro-forma invoice, with how to pay, is with your order."
 	case v.entry.Type == order.EventPaid:
-		return "We now prepare your order and tell you when it is completed. You find your invoice with your order."
+		return "We are preparing your order and will tell you when it is completed. Your invoice is with your order."
 	case v.entry.Type == order.EventCompleted:
-		return "You need not do anything. If something is missing or not as it should be, please tell us."
+		return "There is nothing more for you to do. If something is missing or wrong, please tell us."
 	case v.entry.Type == order.EventCancelled:
-		return "You need not pay for it. If you have paid already, we give the payment back."
+		return "You do not need to pay for it. If you have already paid, we will refund you."
 	case v.entry.Type == order.EventRefunded && paid:
-		return "Depending on your bank, it takes a few days until the amount is on your account. " +
-			"You find your credit note with your order."
+		return fewDays + " Your credit note is with your order."
 	case v.entry.Type == order.EventRefunded:
-		return "Your payment came after the order was cancelled. " +
-			"Depending on your bank, it takes a few days until the amount is on your account."
+		return "Your payment arrived after the order was cancelled. " + fewDays
 	default:
 		return ""
 	}

@@ -136,13 +136,13 @@ func TestNextSteps(t *testing.T) {
 		o    order.Order
 		want string
 	}{
-		{"to be paid", placed(), "As soon as your payment has arrived"},
+		{"to be paid", placed(), "We will start on your order once your payment has arrived."},
 		{"free", free, "There is nothing to pay."},
-		{"paid", sampled("paid"), "You find your invoice with your order."},
-		{"completed", completed(), "You need not do anything."},
-		{"cancelled", sampled("cancelled"), "You need not pay for it."},
-		{"refunded", sampled("refunded"), "You find your credit note with your order."},
-		{"refunded after a cancellation", late, "Your payment came after the order was cancelled."},
+		{"paid", sampled("paid"), "Your invoice is with your order."},
+		{"completed", completed(), "There is nothing more for you to do."},
+		{"cancelled", sampled("cancelled"), "You do not need to pay for it."},
+		{"refunded", sampled("refunded"), "Your credit note is with your order."},
+		{"refunded after a cancellation", late, "Your payment arrived after the order was cancelled."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)

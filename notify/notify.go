@@ -106,6 +106,13 @@ func (s *Sender) Serves(t order.EventType) bool {
 	return ok
 }
 
+// Template returns the key of the template of the mail about entries of a
+// type, or "" where there is no such mail.
+func (s *Sender) Template(t order.EventType) string {
+	k, _ := s.audience.kind(t)
+	return k.template
+}
+
 // Sent tells of a mail that SES accepted.
 type Sent struct {
 	MessageID string

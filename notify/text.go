@@ -66,7 +66,7 @@ func writeOrder(b *strings.Builder, v *view) {
 }
 
 func writeSupplier(b *strings.Builder, v *view) {
-	fmt.Fprintf(b, "\nQuestions? Just answer this e-mail.\n\n%s\n", clean(v.supplier.Name))
+	fmt.Fprintf(b, "\nQuestions? Just reply to this e-mail.\n\n%s\n", clean(v.supplier.Name))
 	for _, line := range v.supplier.AddressLines {
 		fmt.Fprintf(b, "%s\n", clean(line))
 	}

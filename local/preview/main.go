@@ -37,7 +37,7 @@ var index string
 type entry struct {
 	Name      string
 	Documents []drawing
-	Mails     []string // customer, internal; none for an order of another supplier
+	Mails     []string // customer-created, internal-created and so on
 }
 
 func run(dir string) error {
@@ -50,11 +50,11 @@ func run(dir string) error {
 	}
 	var entries []entry
 	for _, s := range sample.Orders() {
-		e := entry{Name: s.Name, Mails: []string{"customer", "internal"}}
+		e := entry{Name: s.Name}
 		if e.Documents, err = documents(dir, s, shipped, logo); err != nil {
 			return err
 		}
-		if err := mails(dir, s); err != nil {
+		if e.Mails, err = mails(dir, s, shipped); err != nil {
 			return err
 		}
 		entries = append(entries, e)
@@ -64,8 +64,22 @@ func run(dir string) error {
 			if plain.Documents, err = documents(dir, s, order.PlainSupplier(), invoice.Logo{}); err != nil {
 				return err
 			}
+			if plain.Mails, err = mails(dir, s, order.PlainSupplier()); err != nil {
+				return err
+			}
 			entries = append(entries, plain)
 		}
+	}
+	more, err := mailSamples(sample.Orders())
+	if err != nil {
+		return err
+	}
+	for _, s := range more {
+		e := entry{Name: s.Name}
+		if e.Mails, err = mails(dir, s, shipped); err != nil {
+			return err
+		}
+		entries = append(entries, e)
 	}
 	page, err := template.New("index").Parse(index)
 	if err != nil {

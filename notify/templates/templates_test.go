@@ -35,7 +35,7 @@ func mails() []mail {
 		forCustomer("order_completed", "Completed order", "Your order is completed", "We have completed order {{orderNumber}}."),
 		forCustomer("order_cancelled", "Cancelled order", "Your order is cancelled", "Order {{orderNumber}} is cancelled."),
 		forCustomer("order_refunded", "Refund for order", "Your refund",
-			"We have given back your payment for order {{orderNumber}}. Amount: {{orderTotal}}."),
+			"We have refunded your payment for order {{orderNumber}}. Amount: {{orderTotal}}."),
 		forTeam("order_notification", "New order", "{{total}} from {{customerEmail}}, items: {{itemCount}}."),
 		forTeam("order_update", "{{orderStatus}}: order", "{{orderNumber}} of {{customerEmail}}, {{total}}. {{reason}}"),
 	}
@@ -53,7 +53,7 @@ func forCustomer(name, title, heading, preview string) mail {
 func forTeam(name, title, preview string) mail {
 	return mail{
 		key: "internal/" + name + ".html", Title: title, Preview: preview, Heading: "{{orderNumber}}",
-		From: "{{tenantId}}", Text: "{{change}}<br><bdi>{{customerName}}</bdi>, {{customerEmail}}. An answer to this e-mail goes to the customer.",
+		From: "{{tenantId}}", Text: "{{change}}<br><bdi>{{customerName}}</bdi>, {{customerEmail}}. Replies to this e-mail go to the customer.",
 		Link: "orderDetailsUrl", Button: "Open in the admin portal", Invoice: "the invoice",
 		Facts: append([]fact{{"Tenant", "tenantId", ""}}, append(facts(), fact{"Items", "itemCount", ""})...),
 	}
