@@ -404,7 +404,7 @@ func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.
 			pollers.Go(func() { queue.Run(polling) })
 		}
 		if role.Stream != nil {
-			stream, err := s.stream(ctx, db.Streams(), name)
+			stream, err := s.stream(polling, db.Streams(), name)
 			if err != nil {
 				return err
 			}
