@@ -75,7 +75,8 @@ standins() {
 	local dir goroot go
 	goroot=$(go env GOROOT)
 	go=$(go env GOVERSION)
-	export BUILD_IMAGE=standin/build:$go BASE_IMAGE=standin/base:$arch BUILD_FLAGS="--network host"
+	# The build image is kept, for as long as this file says the same of it.
+	export BUILD_IMAGE=standin/build:$go-$(sha256sum deploy/image-test.sh | head -c 12) BASE_IMAGE=standin/base:$arch BUILD_FLAGS="--network host"
 	dir=$(mktemp -d)
 	cleanup+=("rm -rf '$dir'")
 	if ! "$docker" image inspect "$BUILD_IMAGE" >/dev/null 2>&1; then
