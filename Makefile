@@ -119,13 +119,16 @@ IMAGE ?= order-lambda
 ROLE ?= get_order
 EVENT ?= roles/testdata/$(ROLE).json
 
-.PHONY: image image-push image-test invoke
+.PHONY: image image-push image-promote image-test invoke
 image: ## build the container image IMAGE (arm64; ARCH=amd64 for another)
 	@deploy/image.sh build $(IMAGE)
 
-image-push: ## push IMAGE to REPO=… and print its digest
+image-push: ## push IMAGE to REPO=… and print its digest (REBUILD=… for another image of the same commit)
 	@test -n "$(REPO)" || { echo "make image-push wants REPO=…, as terraform output prints it" >&2; exit 2; }
 	@deploy/image.sh push $(IMAGE) $(REPO)
+
+image-promote: ## copy an image by digest: FROM=repository@sha256:… TO=repository TAG=…
+	@deploy/promote.sh $(FROM) $(TO) $(TAG)
 
 image-test: setup ## build the image, look into it, and run all eight roles from it
 	@RIE=$(RIE) deploy/image-test.sh
@@ -139,6 +142,13 @@ invoke: setup ## send a role its event: make invoke ROLE=get_order EVENT=…; IM
 
 # Checks Terraform where the AWS provider cannot be downloaded.
 TFCHECK ?= ../shared/tools/tfcheck
+
+.PHONY: rollout rollback
+rollout: ## after terraform apply: move ENV=… to its newest versions, a tenth first, with the alarms as brake
+	@deploy/rollout.sh start $(ENV)
+
+rollback: ## move every function of ENV=… to the version before
+	@deploy/rollout.sh back $(ENV)
 
 .PHONY: deploy-test
 deploy-test: ## check the Terraform and plan every environment, without an account

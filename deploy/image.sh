@@ -2,7 +2,8 @@
 # Builds and pushes the image, with Docker or else with Buildah.
 #
 #	image.sh build NAME        builds NAME for $ARCH (arm64)
-#	image.sh push NAME REPO    pushes it to REPO under the commit's id and prints its digest, which is what deploy/ wants
+#	image.sh push NAME REPO    pushes it to REPO under the commit's id (with -$REBUILD for a rebuild) and prints its digest,
+#	                           which is what deploy/ wants
 #	image.sh docker            prints the docker command that works here, or nothing
 #
 # EXTRA_ROOTS holds authorities to trust besides the Dockerfile's.
@@ -67,6 +68,7 @@ push() {
 		echo "make image-push: commit first; an image is named after its commit" >&2
 		exit 2
 	fi
+	target+=${REBUILD:+-$REBUILD} # of the same commit, for example for a base image's patch: tags do not move
 	docker=$(docker_command)
 	if [ -n "$docker" ]; then
 		"$docker" tag "$1" "$target"

@@ -1,0 +1,6 @@
+# Maintained by "terraform init" and "terraform providers lock".
+
+provider "registry.terraform.io/hashicorp/aws" {
+  version     = "6.25.0"
+  constraints = "6.25.0"
+}
