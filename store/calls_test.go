@@ -68,11 +68,15 @@ func orderOperations() map[string]operation {
 		"AcceptOnce":              {do: acceptOnce, calls: "PutItem UpdateItem PutItem"},
 		"AcceptOnce, repeated":    {before: acceptOnce, do: acceptOnce, calls: "PutItem GetItem GetItem"},
 		"Record":                  {do: recordAccepted, calls: "PutItem PutItem"},
-		"Record, recorded before": {before: recordAccepted, do: recordAccepted, want: order.ErrExists, calls: "PutItem PutItem GetItem"},
-		"Update":                  {do: updateBy("me"), calls: "UpdateItem"},
-		"Update, stale":           {before: updateBy("you"), do: updateBy("me"), want: order.ErrChanged, calls: "UpdateItem GetItem"},
-		"NoteMailFailed":          {do: note, calls: "GetItem UpdateItem"},
-		"NoteMailFailed, again":   {before: note, do: note, calls: "GetItem"},
+		"Record, recorded before": {
+			before: recordAccepted, do: recordAccepted, want: order.ErrExists, calls: "PutItem PutItem GetItem",
+		},
+		"Update": {do: updateBy("me"), calls: "UpdateItem"},
+		"Update, stale": {
+			before: updateBy("you"), do: updateBy("me"), want: order.ErrChanged, calls: "UpdateItem GetItem",
+		},
+		"NoteMailFailed":        {do: note, calls: "GetItem UpdateItem"},
+		"NoteMailFailed, again": {before: note, do: note, calls: "GetItem"},
 		"Fail": {calls: "UpdateItem", do: func(ctx context.Context, s scene) error {
 			return s.Fail(ctx, s.tenant, s.accepted.ID, "cart not found")
 		}},

@@ -112,8 +112,10 @@ func TestList(t *testing.T) {
 		"paid, newest first": {store.ListQuery{Sort: store.NewestFirst, Status: order.Paid}, ids(orders, isPaid, newest)},
 		"from":               {store.ListQuery{Sort: store.NewestFirst, From: at(20)}, ids(orders, within(20, 99), newest)},
 		"to":                 {store.ListQuery{Sort: store.OldestFirst, To: at(3)}, ids(orders, within(0, 3), oldest)},
-		"from and to":        {store.ListQuery{Sort: store.NewestFirst, From: at(3), To: at(12)}, ids(orders, within(3, 12), newest)},
-		"none":               {store.ListQuery{Status: order.Refunded}, []string{}},
+		"from and to": {
+			store.ListQuery{Sort: store.NewestFirst, From: at(3), To: at(12)}, ids(orders, within(3, 12), newest),
+		},
+		"none": {store.ListQuery{Status: order.Refunded}, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
@@ -194,6 +196,7 @@ func TestListToken(t *testing.T) {
 		return page.Next
 	}
 	id := orders[0].ID
+	from := func(date string) []string { return []string{"SK", "ORDER#" + id, "GSI1_SK", date + "#" + id} }
 	for name, test := range map[string]struct {
 		query store.ListQuery
 		token string
@@ -213,12 +216,12 @@ func TestListToken(t *testing.T) {
 		"a counter's key":            {base, edit(t, next(base), "SK", "COUNTER#ORDER#2025"), false},
 		"a bad id":                   {base, edit(t, next(base), "SK", "ORDER#x"), false},
 		"no date":                    {dated, edit(t, next(dated), "GSI1_SK", "x#y"), false},
-		"a date of another form":     {dated, edit(t, next(dated), "SK", "ORDER#"+id, "GSI1_SK", "2025-12-30T15:30:00Z#"+id), false},
+		"a date of another form":     {dated, edit(t, next(dated), from("2025-12-30T15:30:00Z")...), false},
 		"another order's date":       {dated, edit(t, next(dated), "GSI1_SK", at(5).String()+"#"+id), false},
 		"another index key":          {dated, edit(t, next(dated), "GSI1_PK", "TENANT#other"), false},
-		"within the range":           {dated, edit(t, next(dated), "SK", "ORDER#"+id, "GSI1_SK", at(5).String()+"#"+id), true},
-		"before the range":           {dated, edit(t, next(dated), "SK", "ORDER#"+id, "GSI1_SK", at(1).String()+"#"+id), false},
-		"after the range":            {dated, edit(t, next(dated), "SK", "ORDER#"+id, "GSI1_SK", at(15).String()+"#"+id), false},
+		"within the range":           {dated, edit(t, next(dated), from(at(5).String())...), true},
+		"before the range":           {dated, edit(t, next(dated), from(at(1).String())...), false},
+		"after the range":            {dated, edit(t, next(dated), from(at(15).String())...), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)

@@ -17,7 +17,8 @@ import (
 var minute = noon.Add(time.Minute)
 
 func mail(tenant, claim string) store.Mail {
-	return store.Mail{TenantID: tenant, OrderID: "6f1c2a5e-9d5b-4c3a-8b1e-0a1b2c3d4e5f", Role: "r", Sequence: 1, Claim: claim}
+	const id = "6f1c2a5e-9d5b-4c3a-8b1e-0a1b2c3d4e5f"
+	return store.Mail{TenantID: tenant, OrderID: id, Role: "r", Sequence: 1, Claim: claim}
 }
 
 func rawMail(t *testing.T, m store.Mail) item {

@@ -140,7 +140,7 @@ func TestOrderNumber(t *testing.T) {
 // TestAcceptedItem holds the stored form of an order that is only accepted.
 func TestAcceptedItem(t *testing.T) {
 	is := is.New(t)
-	s := storeAt(&[]time.Time{noon}[0])
+	s, _ := newStore(t)
 	c := creation("golden-accepted")
 	c.OrderID = "7a1c2a5e-9d5b-4c3a-8b1e-0a1b2c3d4e5f"
 	o, err := s.Accept(t.Context(), c)
@@ -155,7 +155,7 @@ func TestAcceptedItem(t *testing.T) {
 // happened that can.
 func TestOrderItem(t *testing.T) {
 	is := is.New(t)
-	s := storeAt(&[]time.Time{noon}[0])
+	s, _ := newStore(t)
 	c := creation("golden")
 	c.OrderID = "6f1c2a5e-9d5b-4c3a-8b1e-0a1b2c3d4e5f"
 	accepted, err := s.Accept(t.Context(), c)
@@ -168,7 +168,10 @@ func TestOrderItem(t *testing.T) {
 	is.NoErr(err)
 	for _, d := range []order.Document{
 		proForma(o.ID),
-		{Kind: order.TaxInvoice, Number: "INV-2025-00001", DateIssued: order.NewTimestamp(noon), URL: "s3://bucket/order_t.pdf"},
+		{
+			Kind: order.TaxInvoice, Number: "INV-2025-00001", DateIssued: order.NewTimestamp(noon),
+			URL: "s3://bucket/order_t.pdf",
+		},
 	} {
 		is.NoErr(s.AddDocument(t.Context(), o.TenantID, o.ID, d))
 		o.Issue(d)
@@ -500,7 +503,7 @@ func TestUpdateOfAnother(t *testing.T) {
 		"payment method":      func(e *order.Entry) { e.PaymentDetails.Method = "payfast" },
 		"payment transaction": func(e *order.Entry) { e.PaymentDetails.TransactionID = "t-2" },
 		"PayFast id":          func(e *order.Entry) { e.PaymentDetails.PayfastPaymentID = "pf-2" },
-		"payment time":        func(e *order.Entry) { e.PaymentDetails.PaidAt = order.NewTimestamp(noon.Add(time.Microsecond)) },
+		"payment time":        func(e *order.Entry) { e.PaymentDetails.PaidAt = e.Date },
 	} {
 		t.Run("by its "+name, func(t *testing.T) {
 			is := is.New(t)
@@ -611,7 +614,9 @@ func TestAddDocument(t *testing.T) {
 		o := record(t, s, tenant)
 		var wg sync.WaitGroup
 		for _, kind := range order.DocumentKinds() {
-			d := order.Document{Kind: kind, Number: string(kind) + "-1", DateIssued: order.NewTimestamp(noon), URL: "s3://bucket/" + string(kind)}
+			d := order.Document{
+				Kind: kind, Number: string(kind) + "-1", DateIssued: order.NewTimestamp(noon), URL: "s3://" + string(kind),
+			}
 			o.Issue(d)
 			wg.Go(func() {
 				if err := s.AddDocument(t.Context(), tenant, o.ID, d); err != nil {

@@ -52,7 +52,8 @@ var noon = time.Date(2025, 12, 30, 10, 30, 0, 0, time.UTC)
 // newStore returns a store whose clock stands at noon, and a tenant of the
 // test's own.
 func newStore(t *testing.T) (*store.Store, string) {
-	return storeAt(&[]time.Time{noon}[0]), tenantOf(t)
+	now := noon
+	return storeAt(&now), tenantOf(t)
 }
 
 // storeAt returns a store whose clock shows *now.
@@ -186,7 +187,9 @@ func read(t *testing.T, s *store.Store, tenant, orderID string) order.Order {
 }
 
 func proForma(orderID string) order.Document {
-	return order.Document{Kind: order.ProForma, DateIssued: order.NewTimestamp(noon), URL: "s3://bucket/order_" + orderID + ".pdf"}
+	return order.Document{
+		Kind: order.ProForma, DateIssued: order.NewTimestamp(noon), URL: "s3://bucket/order_" + orderID + ".pdf",
+	}
 }
 
 // An item is one of the table as it is stored.
@@ -212,7 +215,8 @@ func rawOrder(t *testing.T, tenant, orderID string) item {
 
 func putRaw(t *testing.T, i item) {
 	t.Helper()
-	if _, err := db.Client().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: i}); err != nil {
+	_, err := db.Client().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: i})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
