@@ -93,6 +93,12 @@ func TestNewsOfStoredItems(t *testing.T) {
 			})
 		})
 	}
+	t.Run("when it is deleted", func(t *testing.T) {
+		is := is.New(t)
+		_, events, err := store.News(changed(t, recorded, "active", `{"BOOL": false}`), nil)
+		is.NoErr(err)
+		is.Equal(len(events), 0)
+	})
 	t.Run("when it is removed", func(t *testing.T) {
 		is := is.New(t)
 		orderID, events, err := store.News(nil, recorded)
@@ -137,30 +143,36 @@ func TestNewsOfOtherItems(t *testing.T) {
 	}
 }
 
+// changed returns an image with another value of an attribute.
+func changed(t *testing.T, image []byte, name, value string) []byte {
+	t.Helper()
+	var attributes map[string]json.RawMessage
+	if err := json.Unmarshal(image, &attributes); err != nil {
+		t.Fatal(err)
+	}
+	attributes[name] = json.RawMessage(value)
+	text, err := json.Marshal(attributes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // TestNewsThatCannotBeRead says which order it is wherever the key can be read.
 func TestNewsThatCannotBeRead(t *testing.T) {
 	good := readFile(t, "order.json")
 	const id = "6f1c2a5e-9d5b-4c3a-8b1e-0a1b2c3d4e5f"
-	change := func(name, value string) []byte {
-		var i map[string]json.RawMessage
-		if err := json.Unmarshal(good, &i); err != nil {
-			t.Fatal(err)
-		}
-		i[name] = json.RawMessage(value)
-		text, _ := json.Marshal(i)
-		return text
-	}
 	for name, test := range map[string]struct {
 		after, before []byte
 		orderID       string
 	}{
 		"no JSON":                  {[]byte("{"), nil, ""},
 		"no attribute":             {[]byte(`{"SK": "ORDER#1"}`), nil, ""},
-		"history of another type":  {change("history", `{"S": "x"}`), nil, id},
-		"entry of another type":    {change("history", `{"L": [{"S": "x"}]}`), nil, id},
-		"date that is none":        {change("dateCreated", `{"S": "yesterday"}`), nil, id},
-		"key of another item":      {change("SK", `{"S": "NUMBER#1"}`), change("history", `{"S": "x"}`), ""},
-		"old image":                {good, change("history", `{"S": "x"}`), id},
+		"history of another type":  {changed(t, good, "history", `{"S": "x"}`), nil, id},
+		"entry of another type":    {changed(t, good, "history", `{"L": [{"S": "x"}]}`), nil, id},
+		"date that is none":        {changed(t, good, "dateCreated", `{"S": "yesterday"}`), nil, id},
+		"key of another item":      {changed(t, good, "SK", `{"S": "NUMBER#1"}`), changed(t, good, "history", `{"S": "x"}`), ""},
+		"old image":                {good, changed(t, good, "history", `{"S": "x"}`), id},
 		"old image that is no map": {good, []byte("[]"), id},
 	} {
 		t.Run(name, func(t *testing.T) {
