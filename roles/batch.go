@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"runtime/debug"
 	"strconv"
@@ -313,7 +314,8 @@ func isOutage(err error) bool {
 			return true
 		}
 	}
-	return errors.Is(err, order.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+	cut := errors.Is(err, io.ErrUnexpectedEOF) && !isPermanent(err) // An answer; the SDK does not say so of its body.
+	return cut || errors.Is(err, order.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
 		retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }
 
