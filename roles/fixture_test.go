@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +27,7 @@ const (
 
 var (
 	noon     = time.Date(2025, 12, 30, 10, 30, 0, 0, time.UTC)
-	errFault = errors.New("connection reset by peer")
+	errFault = errors.New("nobody knows why")
 )
 
 func atNoon() time.Time { return noon }
@@ -38,12 +40,12 @@ func invocation(t *testing.T) (context.Context, *bytes.Buffer) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	t.Cleanup(cancel)
 	l := zerolog.New(zerolog.SyncWriter(&log))
-	return context.WithValue(l.WithContext(ctx), scopeKey{}, &scope{&metrics{}, l}), &log
+	return context.WithValue(ctx, scopeKey{}, &scope{log: l, untraced: l, metrics: &metrics{}}), &log
 }
 
 // counted returns the sum of a metric's values in the invocation.
 func counted(ctx context.Context, name metric) float64 {
-	m := ctx.Value(scopeKey{}).(*scope).metrics
+	m := scopeOf(ctx).metrics
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	sum := 0.0
@@ -51,6 +53,14 @@ func counted(ctx context.Context, name metric) float64 {
 		sum += v
 	}
 	return sum
+}
+
+// measured returns the values of a metric in the invocation.
+func measured(ctx context.Context, name metric) []float64 {
+	m := scopeOf(ctx).metrics
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.values[name])
 }
 
 // apiEvent reads an event of testdata and changes it.
@@ -75,7 +85,7 @@ func readEvent(t *testing.T, role string, event any) {
 	}
 }
 
-// an answer is what a client gets, as a test looks at it.
+// An answer is what a client gets, as a test looks at it.
 type answer struct {
 	Status  int
 	Headers map[string]string
@@ -163,11 +173,54 @@ func sampleCart(t *testing.T) order.Cart {
 	}
 }
 
+// sampleAcceptance is the order of that message as it was accepted.
+func sampleAcceptance(t *testing.T) order.Order {
+	t.Helper()
+	return sampleCreation(t).Accepted("ORD-2025-00001", order.NewTimestamp(noon))
+}
+
+// sampleOrder is that order, recorded.
 func sampleOrder(t *testing.T) order.Order {
 	t.Helper()
-	o, err := order.New(sampleCreation(t), sampleCart(t), vat(t))
+	o, err := order.New(sampleAcceptance(t), sampleCreation(t), sampleCart(t), vat(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return o
+}
+
+// orderIn is that order after it took statuses, one a minute, and was paid for
+// with the transaction t-1 where it was paid.
+func orderIn(t *testing.T, statuses ...order.Status) order.Order {
+	t.Helper()
+	o := sampleOrder(t)
+	for i, s := range statuses {
+		u := order.Update{Status: s, By: "clerk", TraceID: fmt.Sprint("1-trace-", i)}
+		if s == order.Paid {
+			u.PaymentDetails = &order.PaymentDetails{TransactionID: "t-1", PaidAt: order.NewTimestamp(noon)}
+		}
+		if _, err := o.Apply(u, noon.Add(time.Duration(i+1)*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return o
+}
+
+// asAdmin makes the caller of an event an administrator.
+func asAdmin(e *events.APIGatewayProxyRequest) { inGroups("staff,admin")(e) }
+
+// inGroups makes the caller of an event a member of groups.
+func inGroups(claim string) func(*events.APIGatewayProxyRequest) {
+	return func(e *events.APIGatewayProxyRequest) {
+		e.RequestContext.Authorizer["claims"].(map[string]any)["cognito:groups"] = claim
+	}
+}
+
+// all makes several changes of an event one.
+func all(changes ...func(*events.APIGatewayProxyRequest)) func(*events.APIGatewayProxyRequest) {
+	return func(e *events.APIGatewayProxyRequest) {
+		for _, change := range changes {
+			change(e)
+		}
+	}
 }

@@ -1,17 +1,12 @@
 package roles
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 
-	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/matryer/is"
 
@@ -51,7 +46,6 @@ func TestRoles(t *testing.T) {
 			settings, err := Configure(getter(complete(role.Name)))
 			is.NoErr(err)
 			is.Equal(settings.Role(), role.Name)
-			// Build asks for no setting that the role does not declare: it would panic.
 			is.True(Build(settings, Deps{AWS: aws.Config{Region: "eu-west-1"}, Transport: http.DefaultTransport, Stdout: io.Discard, Now: atNoon}) != nil)
 
 			names := []string{}
@@ -109,127 +103,12 @@ func TestConfigure(t *testing.T) {
 		is := is.New(t)
 		s, err := Configure(getter(complete("order_creator_record")))
 		is.NoErr(err)
-		is.Equal(s.get("TAX_RATE"), "0.15")
-		is.Equal(s.get("LOG_LEVEL"), "INFO")
+		is.Equal(s.get(taxRate()), "0.15")
+		is.Equal(s.get(logLevel()), "INFO")
 		s, err = Configure(getter(complete("customer_order_confirmation")))
 		is.NoErr(err)
-		is.Equal(s.get("SES_REPLY_TO_ADDRESS"), "support@kimmyai.io")
-		is.Equal(s.get("CUSTOMER_PORTAL_URL"), "https://portal.kimmyai.io")
-	})
-	t.Run("gives no setting that the role does not declare", func(t *testing.T) {
-		is := is.New(t)
-		s, err := Configure(getter(complete("get_order")))
-		is.NoErr(err)
-		defer func() { is.True(recover() != nil) }()
-		s.get("TAX_RATE")
-	})
-}
-
-// observedLines invokes a handler within what every invocation shares, and returns its log lines.
-func observedLines(t *testing.T, level string, h handler, invocations int) []map[string]any {
-	t.Helper()
-	env := complete("order_pdf_creator")
-	env["LOG_LEVEL"], env[functionVersion] = level, "7"
-	s, err := Configure(getter(env))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	log := NewLogger(&out, atNoon, level).With().Str("role", s.Role()).Str("functionVersion", s.get(functionVersion)).Logger()
-	o := observe(s, atNoon, log, h)
-	for range invocations {
-		ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "request-1"})
-		//nolint:revive,staticcheck // The key that aws-lambda-go sets.
-		ctx = context.WithValue(ctx, "x-amzn-trace-id", "Root=1-67719f28-3f1d2c4b5a69788796a5b4c3;Sampled=1")
-		_, _ = o.Invoke(ctx, nil)
-	}
-	var lines []map[string]any
-	for text := range strings.Lines(out.String()) {
-		var line map[string]any
-		if err := json.Unmarshal([]byte(text), &line); err != nil {
-			t.Fatalf("%q: %v", text, err)
-		}
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-func TestObserve(t *testing.T) {
-	t.Run("gives every line its context", func(t *testing.T) {
-		is := is.New(t)
-		lines := observedLines(t, "INFO", func(ctx context.Context, _ []byte) ([]byte, error) {
-			annotate(ctx, acme, orderID)
-			logger(ctx).Info().Msg("hello")
-			return nil, nil
-		}, 2)
-		is.Equal(len(lines), 3)
-		is.Equal(lines[0], map[string]any{
-			"level": "info", "time": "2025-12-30T10:30:00.000000Z", "message": "hello", "role": "order_pdf_creator",
-			"functionVersion": "7", "requestId": "request-1", "traceId": "1-67719f28-3f1d2c4b5a69788796a5b4c3",
-			"coldStart": true, "tenantId": acme, "orderId": orderID,
-		})
-		is.Equal(lines[1]["ColdStarts"], 1.0)
-		is.Equal(lines[2]["coldStart"], false) // the second invocation, which measured nothing
-	})
-	t.Run("gives a message's lines the trace that it came with, and once", func(t *testing.T) {
-		is := is.New(t)
-		var out bytes.Buffer
-		s, err := Configure(getter(complete("order_pdf_creator")))
-		is.NoErr(err)
-		o := observe(s, atNoon, NewLogger(&out, atNoon, "INFO"), batch(&fakeVisibility{}, func(ctx context.Context, m message) error {
-			logger(ctx).Info().Msg(m.id)
-			return nil
-		}))
-		//nolint:revive,staticcheck // The key that aws-lambda-go sets.
-		ctx := context.WithValue(t.Context(), "x-amzn-trace-id", "Root=1-1-1")
-		_, err = o.Invoke(ctx, []byte(`{"Records":[{"messageId":"m0"},{"messageId":"m1","attributes":{"AWSTraceHeader":"Root=1-2-2"}}]}`))
-		is.NoErr(err)
-		for line := range strings.Lines(out.String()) {
-			want := `"traceId":"1-1-1"`
-			if strings.Contains(line, `"messageId":"m1"`) {
-				want = `"traceId":"1-2-2"`
-			}
-			is.Equal(strings.Count(line, `"traceId"`), 1)
-			is.True(strings.Contains(line, want))
-		}
-	})
-	t.Run("writes metrics in the embedded format, whatever the level", func(t *testing.T) {
-		is := is.New(t)
-		lines := observedLines(t, "ERROR", func(ctx context.Context, _ []byte) ([]byte, error) {
-			logger(ctx).Info().Msg("hidden")
-			count(ctx, invoicesCreated)
-			count(ctx, invoicesCreated)
-			measure(ctx, invoiceMilliseconds, 2.5)
-			measure(ctx, invoiceMilliseconds, 3.5)
-			return nil, nil
-		}, 1)
-		is.Equal(len(lines), 1)
-		is.Equal(lines[0]["_aws"], map[string]any{
-			"Timestamp": float64(noon.UnixMilli()),
-			"CloudWatchMetrics": []any{map[string]any{
-				"Namespace":  "OrderService",
-				"Dimensions": []any{[]any{"role", "environment"}},
-				"Metrics": []any{
-					map[string]any{"Name": "ColdStarts", "Unit": "Count"},
-					map[string]any{"Name": "InvoicesCreated", "Unit": "Count"},
-					map[string]any{"Name": "InvoiceMilliseconds", "Unit": "Milliseconds"},
-				},
-			}},
-		})
-		is.Equal(lines[0]["role"], "order_pdf_creator")
-		is.Equal(lines[0]["environment"], "dev")
-		is.Equal(lines[0]["level"], "info")
-		is.Equal(lines[0]["InvoicesCreated"], 2.0)
-		is.Equal(lines[0]["InvoiceMilliseconds"], []any{2.5, 3.5})
-	})
-	t.Run("fails an invocation that panics, with a line that says where", func(t *testing.T) {
-		is := is.New(t)
-		lines := observedLines(t, "INFO", func(context.Context, []byte) ([]byte, error) { panic("boom") }, 1)
-		is.Equal(lines[0]["error"], "panic: boom")
-		is.True(strings.Contains(lines[0]["stack"].(string), "roles_test.go"))
-	})
-	t.Run("measures nothing outside an invocation", func(*testing.T) {
-		count(context.Background(), duplicates)
+		is.Equal(s.get(replyTo()), "support@kimmyai.io")
+		is.Equal(s.get(customerPortal()), "https://portal.kimmyai.io")
 	})
 }
 
