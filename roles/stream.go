@@ -155,7 +155,7 @@ func readable(news []newsItem) []newsItem {
 // settle finishes an event that was published, or that never can be. It returns
 // the error of one that must come again.
 func (p *publisher) settle(ctx context.Context, n newsItem, err error) error {
-	log := logger(ctx).With().Str("tenantId", n.event.TenantID).Str("orderId", n.event.OrderID).
+	log := scopeOf(ctx).untraced.With().Str("tenantId", n.event.TenantID).Str("orderId", n.event.OrderID).
 		Str("eventId", n.event.ID).Str("traceId", n.event.TraceID).Logger()
 	if err == nil {
 		count(ctx, eventsPublished)
