@@ -1,11 +1,11 @@
-# One image for all eight roles. ROLE chooses one at run time; it has no default.
+# One image for all eight roles. ROLE chooses one at run time, without a default.
 #
 # The two base images are pinned here and nowhere else. Where no registry is
 # reachable, both arguments name stand-ins (make image-test).
 ARG BUILD_IMAGE=docker.io/library/golang:1.26.8-bookworm
 ARG BASE_IMAGE=public.ecr.aws/lambda/provided:al2023
 
-# The compiler runs on the builder's platform and makes a binary for the target's.
+# The compiler runs on the builder's platform and compiles for the target's.
 FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS build
 WORKDIR /src
 ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOMODCACHE=/cache/modules GOCACHE=/cache/build

@@ -37,7 +37,7 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// inMemory sends bodies in a form that net/http knows to be in memory, as the service does (client in aws.go): with the SDK's
+// inMemory sends bodies in a form that net/http knows to be in memory, as the service does (roles/awsenv): with the SDK's
 // own, calls with large answers fail now and then, and a floor that fails measures nothing.
 type inMemory struct{ http.RoundTripper }
 
