@@ -1,4 +1,4 @@
-# One image for all eight roles. ROLE chooses one at run time, without a default.
+# One image for all eight roles. ROLE chooses one at run time, with no default.
 #
 # The two base images are pinned here and nowhere else. Where no registry is
 # reachable, both arguments name stand-ins (make image-test).
