@@ -18,12 +18,16 @@ import (
 // Source: "Configure Lambda function memory" of the Lambda developer guide.
 const wholeProcessor = 1769
 
-// certificates are where crypto/x509 finds the system's authorities in one file: on Debian, and on Fedora and Amazon Linux.
-var certificates = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"}
+// roots are the authorities that the image trusts, where Debian has them.
+var roots = []string{
+	"/usr/share/ca-certificates/mozilla/Amazon_Root_CA_?.crt",
+	"/usr/share/ca-certificates/mozilla/Starfield_Services_Root_Certificate_Authority_-_G2.crt",
+}
 
-// firstOverTLS measures what the first invocation costs more where AWS is behind TLS, as it is: the other tables leave TLS out. The
-// certificates of all authorities of the system are read, and after its first poll the process only gets the part of a processor
-// that its memory buys, since Lambda gives a function that starts more than that.
+// firstOverTLS measures what the first invocation costs more where AWS is
+// behind TLS; the other tables leave TLS out. After its first poll the process
+// only gets the part of a processor that its memory buys. Lambda gives a
+// function that starts more: observed, not documented.
 func (b *bench) firstOverTLS(ctx context.Context) error {
 	b.printf("\n### First invocation, at the share of a processor that the memory buys\n\n")
 	all, err := newShare(1)
@@ -82,7 +86,7 @@ func (b *bench) firstInvocation(ctx context.Context, role string, event []byte, 
 	return took, cmp.Or(ctx.Err(), err, stopErr)
 }
 
-// serveTLS is serve with TLS, and with a certificate that the process finds among those of the system.
+// serveTLS is serve with TLS, and with a certificate that the process finds among those of the image.
 func (b *bench) serveTLS(role string, delay time.Duration) (env []string, stop func(), err error) {
 	env, server, err := b.serveBy(httptest.NewTLSServer, role, delay)
 	if err != nil {
@@ -96,13 +100,20 @@ func (b *bench) serveTLS(role string, delay time.Duration) (env []string, stop f
 	return append(env, "SSL_CERT_FILE="+bundle, "SSL_CERT_DIR="+os.DevNull), server.Close, nil
 }
 
-// writeBundle writes the system's certificates and one more.
+// writeBundle writes the image's authorities and one more.
 func writeBundle(file string, certificate []byte) error {
 	var bundle []byte
-	for _, c := range certificates {
-		if content, err := os.ReadFile(c); err == nil {
-			bundle = content
-			break
+	for _, pattern := range roots {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			content, err := os.ReadFile(f)
+			if err != nil {
+				return err
+			}
+			bundle = append(bundle, content...)
 		}
 	}
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
