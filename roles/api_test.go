@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/matryer/is"
@@ -14,42 +16,67 @@ import (
 )
 
 func TestAuthenticate(t *testing.T) {
-	claims := func(pairs ...string) map[string]any {
-		c := map[string]any{}
-		for i := 0; i < len(pairs); i += 2 {
-			c[pairs[i]] = pairs[i+1]
-		}
-		return map[string]any{"claims": c}
-	}
+	const (
+		email = "a@example.com"
+		sub   = "5e4d3c2b"
+	)
+	type claims map[string]any
 	for _, tt := range []struct {
-		name       string
-		authorizer map[string]any
-		want       caller
-		err        error
+		name   string
+		claims any
+		want   caller
+		err    error
 	}{
-		{"no authorizer", nil, caller{}, errUnauthenticated},
-		{"no claims", map[string]any{"claims": map[string]any{}}, caller{}, errUnauthenticated},
-		{"claims that are none", map[string]any{"claims": "x"}, caller{}, errUnauthenticated},
-		{"no tenant", claims("email", "a@example.com"), caller{}, errForbidden},
-		{"a malformed tenant", claims("custom:tenantId", "a#b"), caller{}, errForbidden},
-		{"a tenant that starts with a dot", claims("custom:tenantId", "..", "email", "a@example.com"), caller{}, errForbidden},
-		{"a tenant too long", claims("custom:tenantId", strings.Repeat("a", 129)), caller{}, errForbidden},
-		{"e-mail and subject", claims("custom:tenantId", "acme", "email", "a@example.com", "sub", "s"), caller{"acme", "a@example.com", false}, nil},
-		{"subject only", claims("custom:tenantId", "acme", "sub", "s"), caller{"acme", "s", false}, nil},
-		{"an unprintable e-mail", claims("custom:tenantId", "acme", "email", "a\r\nb", "sub", "s"), caller{"acme", "s", false}, nil},
-		{"nobody", claims("custom:tenantId", "acme"), caller{"acme", "system", false}, nil},
-		{"group admin", claims("custom:tenantId", "acme", "sub", "s", "cognito:groups", "admin"), caller{"acme", "s", true}, nil},
-		{"group among others", claims("custom:tenantId", "acme", "sub", "s", "cognito:groups", "a,admin"), caller{"acme", "s", true}, nil},
-		{"group in a list", claims("custom:tenantId", "acme", "sub", "s", "cognito:groups", "[a admin]"), caller{"acme", "s", true}, nil},
-		{"a group that is not admin", claims("custom:tenantId", "acme", "sub", "s", "cognito:groups", "administrators,not-admin"), caller{"acme", "s", false}, nil},
+		{"no claims", map[string]any{}, caller{}, errUnauthenticated},
+		{"claims that are none", "x", caller{}, errUnauthenticated},
+		{"no tenant", claims{"email": email}, caller{}, errForbidden},
+		{"a tenant that is no text", claims{"custom:tenantId": 5}, caller{}, errForbidden},
+		{"a malformed tenant", claims{"custom:tenantId": "a#b"}, caller{}, errForbidden},
+		{"a tenant that starts with a dot", claims{"custom:tenantId": ".."}, caller{}, errForbidden},
+		{"a tenant too long", claims{"custom:tenantId": strings.Repeat("a", 129)}, caller{}, errForbidden},
+
+		{"a verified e-mail", claims{"custom:tenantId": acme, "email": email, "email_verified": "true", "sub": sub}, caller{acme, email, sub, nil}, nil},
+		{"an e-mail verified by a boolean", claims{"custom:tenantId": acme, "email": email, "email_verified": true, "sub": sub}, caller{acme, email, sub, nil}, nil},
+		{"an e-mail that is not verified", claims{"custom:tenantId": acme, "email": email, "email_verified": "false", "sub": sub}, caller{acme, sub, sub, nil}, nil},
+		{"an e-mail not verified by a boolean", claims{"custom:tenantId": acme, "email": email, "email_verified": false, "sub": sub}, caller{acme, sub, sub, nil}, nil},
+		{"an e-mail verified in other words", claims{"custom:tenantId": acme, "email": email, "email_verified": "TRUE", "sub": sub}, caller{acme, sub, sub, nil}, nil},
+		{"an e-mail of which nothing is said", claims{"custom:tenantId": acme, "email": email, "sub": sub}, caller{acme, sub, sub, nil}, nil},
+		{"an e-mail that is not verified, and no subject", claims{"custom:tenantId": acme, "email": email}, caller{acme, order.SystemUser, "", nil}, nil},
+		{"a verified e-mail without a subject", claims{"custom:tenantId": acme, "email": email, "email_verified": true}, caller{acme, email, "", nil}, nil},
+		{"an unprintable e-mail", claims{"custom:tenantId": acme, "email": "a\r\nb", "email_verified": true, "sub": sub}, caller{acme, sub, sub, nil}, nil},
+		{"an unprintable subject", claims{"custom:tenantId": acme, "sub": "a\nb"}, caller{acme, order.SystemUser, "", nil}, nil},
+		{"nobody", claims{"custom:tenantId": acme}, caller{acme, order.SystemUser, "", nil}, nil},
+		{"one group", claims{"custom:tenantId": acme, "cognito:groups": "admin"}, caller{acme, order.SystemUser, "", []string{"admin"}}, nil},
+		{"groups with commas", claims{"custom:tenantId": acme, "cognito:groups": "a,admin"}, caller{acme, order.SystemUser, "", []string{"a", "admin"}}, nil},
+		{"groups as a list", claims{"custom:tenantId": acme, "cognito:groups": "[a admin]"}, caller{acme, order.SystemUser, "", []string{"a", "admin"}}, nil},
+		{"no group", claims{"custom:tenantId": acme, "cognito:groups": "[]"}, caller{acme, order.SystemUser, "", nil}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
-			got, err := authenticate(tt.authorizer)
+			if c, ok := tt.claims.(claims); ok {
+				tt.claims = map[string]any(c)
+			}
+			got, err := authenticate(map[string]any{"claims": tt.claims})
+			if len(got.groups) == 0 {
+				got.groups = nil
+			}
 			is.Equal(got, tt.want)
 			is.True(errors.Is(err, tt.err))
 		})
 	}
+	t.Run("no authorizer", func(t *testing.T) {
+		_, err := authenticate(nil)
+		is.New(t).True(errors.Is(err, errUnauthenticated))
+	})
+	t.Run("an administrator is in the group admin, by its whole name", func(t *testing.T) {
+		is := is.New(t)
+		for claim, admin := range map[string]bool{
+			"admin": true, "a,admin": true, "[a admin]": true, "a, admin ,b": true,
+			"": false, "administrators,not-admin": false, "Admin": false, "[a-admin]": false, "admin/x": false,
+		} {
+			is.Equal(caller{groups: groups(claim)}.admin(), admin)
+		}
+	})
 }
 
 func TestAPI(t *testing.T) {
@@ -71,16 +98,6 @@ func TestAPI(t *testing.T) {
 		is.Equal(a.Status, http.StatusUnauthorized)
 		is.Equal(a.Code, "unauthenticated")
 	})
-	t.Run("keeps time to answer", func(t *testing.T) {
-		is := is.New(t)
-		ctx, _ := invocation(t)
-		end, _ := ctx.Deadline()
-		call(t, ctx, func(ctx context.Context, _ request) (response, error) {
-			work, _ := ctx.Deadline()
-			is.Equal(end.Sub(work), answerReserve)
-			return response{status: http.StatusOK}, nil
-		}, apiEvent(t, "get_order", nil))
-	})
 	t.Run("refuses what is no proxy event", func(t *testing.T) {
 		is := is.New(t)
 		ctx, _ := invocation(t)
@@ -97,6 +114,42 @@ func TestAPI(t *testing.T) {
 	})
 }
 
+// TestAPIAnswersInTime holds that a client gets an answer of the service, and not
+// API Gateway's, however long a neighbour takes.
+func TestAPIAnswersInTime(t *testing.T) {
+	hangs := func(ctx context.Context, _ request) (response, error) {
+		<-ctx.Done()
+		return response{}, ctx.Err()
+	}
+	for _, tt := range []struct {
+		name string
+		left time.Duration // of the invocation, 0 for no end
+		want time.Duration // until the answer
+	}{
+		{"before the gateway gives up", 30 * time.Second, mostWork},
+		{"before a shorter invocation ends", 10 * time.Second, 10*time.Second - answerReserve},
+		{"where the invocation has no end", 0, mostWork},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			event := apiEvent(t, "get_order", nil)
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				ctx := t.Context()
+				if tt.left > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.left)
+					defer cancel()
+				}
+				start := time.Now()
+				a := call(t, ctx, hangs, event)
+				is.Equal(a.Status, http.StatusInternalServerError)
+				is.Equal(time.Since(start), tt.want)
+				is.True(time.Since(start) <= 27*time.Second) // section 3 of the contract
+			})
+		})
+	}
+}
+
 // TestExplain holds every error that a client may meet to its status and code.
 func TestExplain(t *testing.T) {
 	for _, tt := range []struct {
@@ -110,20 +163,30 @@ func TestExplain(t *testing.T) {
 		{errUnauthenticated, 401, "unauthenticated"},
 		{errForbidden, 403, "forbidden"},
 		{order.ErrNotFound, 404, "not_found"},
+		{order.ErrDeleted, 404, "not_found"},
 		{order.ErrChanged, 409, "order_changed"},
+		{order.ErrPaymentExists, 409, "payment_exists"},
+		{order.ErrTooManyChanges, 409, "too_many_changes"},
 		{errNotRecorded, 409, "order_not_recorded"},
 		{errPrecondition, 412, "precondition_failed"},
 		{order.ErrKeyReused, 422, "idempotency_key_reused"},
 		{errFault, 500, "internal"},
 		{order.ErrExists, 500, "internal"},
+		{order.ErrUnavailable, 500, "internal"},
+		{context.DeadlineExceeded, 500, "internal"},
 	} {
-		t.Run(tt.code, func(t *testing.T) {
+		t.Run(tt.err.Error(), func(t *testing.T) {
 			is := is.New(t)
 			f := explain(errors.Join(errors.New("while at work"), tt.err))
 			is.Equal(f.status, tt.status)
 			is.Equal(f.Code, tt.code)
 			is.Equal(f.Error, http.StatusText(tt.status))
 			is.True(f.Message != "")
+			is.True(tt.status < 500 || !strings.Contains(f.Message, tt.err.Error())) // nothing about the cause
 		})
 	}
+	t.Run("a deleted order looks like none", func(t *testing.T) {
+		is := is.New(t)
+		is.Equal(explain(order.ErrDeleted), explain(order.ErrNotFound))
+	})
 }
