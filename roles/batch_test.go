@@ -61,7 +61,7 @@ func records(t *testing.T, n, receives int) []byte {
 	return encodeJSON(t, event)
 }
 
-func encodeJSON(t *testing.T, v any) []byte {
+func encodeJSON(t testing.TB, v any) []byte {
 	t.Helper()
 	text, err := json.Marshal(v)
 	if err != nil {

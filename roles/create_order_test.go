@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -227,6 +228,35 @@ func TestCreateOrderFails(t *testing.T) {
 				is.True(!strings.Contains(a.Message, errFault.Error())) // the client is not told the cause
 				is.True(strings.Contains(log.String(), errFault.Error()))
 			}
+		})
+	}
+}
+
+// TestCreateOrderCalls holds what an acceptance costs: three calls, and one more
+// with a key. None of them is a transaction, so that one tenant's orders do not
+// meet in its counter.
+func TestCreateOrderCalls(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*events.APIGatewayProxyRequest)
+		want   []string
+	}{
+		"without a key": {withoutKey, []string{"UpdateItem", "PutItem", "SendMessage"}},
+		"with a key":    {nil, []string{"PutItem", "UpdateItem", "PutItem", "SendMessage"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			var calls []string
+			a := newAccount(t, "create_order")
+			a.next = func(_ http.ResponseWriter, r *http.Request) bool {
+				_, call, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+				calls = append(calls, call)
+				return false
+			}
+			h := a.build(t, complete("create_order"), io.Discard)
+			answer, err := h.Invoke(t.Context(), encodeJSON(t, apiEvent(t, "create_order", tt.change)))
+			is.NoErr(err)
+			is.True(strings.Contains(string(answer), `"statusCode":202`))
+			is.Equal(calls, tt.want)
 		})
 	}
 }

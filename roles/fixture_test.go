@@ -74,7 +74,7 @@ func apiEvent(t *testing.T, role string, change func(*events.APIGatewayProxyRequ
 	return event
 }
 
-func readEvent(t *testing.T, role string, event any) {
+func readEvent(t testing.TB, role string, event any) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", role+".json"))
 	if err != nil {
@@ -131,7 +131,7 @@ func (a answer) badFields() string {
 	return strings.Join(names, " ")
 }
 
-func money(t *testing.T, s string) order.Money {
+func money(t testing.TB, s string) order.Money {
 	t.Helper()
 	m, err := order.ParseMoney(s, "ZAR")
 	if err != nil {
@@ -141,7 +141,7 @@ func money(t *testing.T, s string) order.Money {
 }
 
 // vat is a tax rate of 15 %.
-func vat(t *testing.T) order.Rate {
+func vat(t testing.TB) order.Rate {
 	t.Helper()
 	r, err := order.ParseRate("0.15")
 	if err != nil {
@@ -151,7 +151,7 @@ func vat(t *testing.T) order.Rate {
 }
 
 // sampleCreation is the message of testdata/order_creator_record.json.
-func sampleCreation(t *testing.T) order.Creation {
+func sampleCreation(t testing.TB) order.Creation {
 	t.Helper()
 	var event events.SQSEvent
 	readEvent(t, "order_creator_record", &event)
@@ -162,7 +162,7 @@ func sampleCreation(t *testing.T) order.Creation {
 	return c
 }
 
-func sampleCart(t *testing.T) order.Cart {
+func sampleCart(t testing.TB) order.Cart {
 	t.Helper()
 	return order.Cart{
 		ID: "cart-good", TenantID: acme, Currency: "ZAR", Shipping: money(t, "50.00"),
@@ -174,13 +174,13 @@ func sampleCart(t *testing.T) order.Cart {
 }
 
 // sampleAcceptance is the order of that message as it was accepted.
-func sampleAcceptance(t *testing.T) order.Order {
+func sampleAcceptance(t testing.TB) order.Order {
 	t.Helper()
 	return sampleCreation(t).Accepted("ORD-2025-00001", order.NewTimestamp(noon))
 }
 
 // sampleOrder is that order, recorded.
-func sampleOrder(t *testing.T) order.Order {
+func sampleOrder(t testing.TB) order.Order {
 	t.Helper()
 	o, err := order.New(sampleAcceptance(t), sampleCreation(t), sampleCart(t), vat(t))
 	if err != nil {
@@ -191,7 +191,7 @@ func sampleOrder(t *testing.T) order.Order {
 
 // orderIn is that order after it took statuses, one a minute, and was paid for
 // with the transaction t-1 where it was paid.
-func orderIn(t *testing.T, statuses ...order.Status) order.Order {
+func orderIn(t testing.TB, statuses ...order.Status) order.Order {
 	t.Helper()
 	o := sampleOrder(t)
 	for i, s := range statuses {

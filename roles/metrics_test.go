@@ -4,18 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/matryer/is"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"github.com/bbws/order-lambda/local/proof/bench/standin"
+	"github.com/bbws/order-lambda/order"
 )
 
 // emf holds a line of the log to CloudWatch's embedded metric format: the published schema, and what the specification says of
@@ -81,17 +78,9 @@ func TestMetricsSchema(t *testing.T) {
 	for _, role := range All() {
 		t.Run(role.Name, func(t *testing.T) {
 			is := is.New(t)
-			settings, err := Configure(getter(complete(role.Name)))
-			is.NoErr(err)
 			var out bytes.Buffer
-			transport := standin.Transport{Handler: newStandIn(t, role.Name)}
-			h := Build(settings, Deps{
-				AWS:       aws.Config{Region: "eu-west-1", BaseEndpoint: aws.String("http://127.0.0.1:1"), HTTPClient: transport, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", "")},
-				Transport: transport, Stdout: &out, Now: time.Now,
-			})
-			event, err := os.ReadFile(filepath.Join("testdata", role.Name+".json"))
-			is.NoErr(err)
-			_, err = h.Invoke(t.Context(), event)
+			h := newAccount(t, role.Name).build(t, complete(role.Name), &out)
+			_, err := h.Invoke(t.Context(), roleEvent(t, role.Name))
 			is.NoErr(err)
 			found := 0
 			for line := range bytes.Lines(out.Bytes()) {
@@ -108,10 +97,7 @@ func TestMetricsSchema(t *testing.T) {
 		is := is.New(t)
 		m := &metrics{}
 		for range 10 {
-			for _, name := range []metric{
-				ordersAccepted, ordersRecorded, ordersFailed, cartTotalMismatch, invoicesCreated, invoiceMilliseconds, mailsSent, mailFallbacks,
-				messagesFailed, duplicates, coldStarts,
-			} {
+			for _, name := range everyMetric() {
 				m.add(name, 1.5)
 			}
 		}
@@ -119,6 +105,51 @@ func TestMetricsSchema(t *testing.T) {
 		m.write(NewLogger(&out, atNoon, "INFO").With().Str("role", "get_order").Logger(), "dev", noon)
 		is.NoErr(valid(out.Bytes()))
 	})
+}
+
+// everyMetric returns the metrics that there are.
+func everyMetric() []metric {
+	return []metric{
+		ordersAccepted, ordersRecorded, ordersFailed, ordersChanged, eventsPublished, cartTotalMismatch, campaignsInvalid, documentsCreated,
+		mailsSent, mailFallbacks, messagesDelayed, messagesFailed, duplicates, coldStarts, documentMilliseconds,
+		acceptedToRecordedMilliseconds, changeToMailMilliseconds, changeToDocumentMilliseconds,
+	}
+}
+
+// TestMetricsOfRoles holds what each role measures when all goes well.
+func TestMetricsOfRoles(t *testing.T) {
+	for role, want := range map[string][]metric{
+		"create_order":                {ordersAccepted},
+		"get_order":                   nil,
+		"list_orders":                 nil,
+		"update_order":                {ordersChanged},
+		"order_creator_record":        {ordersRecorded, acceptedToRecordedMilliseconds},
+		"order_creator_record.stream": {eventsPublished},
+		"order_pdf_creator":           {documentsCreated, documentMilliseconds, changeToDocumentMilliseconds},
+		"order_internal_notifier":     {mailsSent, changeToMailMilliseconds},
+		"customer_order_confirmation": {mailsSent, changeToMailMilliseconds},
+	} {
+		t.Run(role, func(t *testing.T) {
+			is := is.New(t)
+			name, _, _ := strings.Cut(role, ".")
+			var out bytes.Buffer
+			_, err := newAccount(t, name).build(t, complete(name), &out).Invoke(t.Context(), roleEvent(t, role))
+			is.NoErr(err)
+			for _, m := range everyMetric() {
+				measured := strings.Contains(out.String(), `{"Name":"`+string(m)+`","Unit":"`+m.unit()+`"}`)
+				is.Equal(measured, slices.Contains(append(want, coldStarts), m)) // and no other
+			}
+		})
+	}
+}
+
+func TestMeasureSince(t *testing.T) {
+	is := is.New(t)
+	ctx, _ := invocation(t)
+	at := order.NewTimestamp(noon)
+	measureSince(ctx, changeToMailMilliseconds, at, noon.Add(1234567*time.Microsecond))
+	measureSince(ctx, changeToMailMilliseconds, at, noon.Add(-time.Second)) // clocks differ
+	is.Equal(measured(ctx, changeToMailMilliseconds), []float64{1234.567, 0})
 }
 
 // TestMetricsSchemaRefuses shows that the check above can fail: each change breaks a rule of the specification.

@@ -28,7 +28,7 @@ import (
 )
 
 // image returns an order as the table's stream shows it: as the store writes it.
-func image(t *testing.T, o order.Order) map[string]any {
+func image(t testing.TB, o order.Order) map[string]any {
 	t.Helper()
 	var written struct{ Item map[string]any }
 	client := dynamodb.New(dynamodb.Options{
