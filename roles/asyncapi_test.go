@@ -19,9 +19,9 @@ import (
 
 // An asyncAPI is roles/asyncapi.yaml.
 type asyncAPI struct {
-	t         *testing.T
-	Channels  map[string]struct{ Description string }
-	Component struct {
+	t          *testing.T
+	Channels   map[string]struct{ Description string }
+	Components struct {
 		Messages map[string]struct {
 			Examples []struct {
 				Name    string
@@ -32,7 +32,7 @@ type asyncAPI struct {
 			Required   []string
 			Properties map[string]any
 		}
-	} `json:"components"`
+	}
 	document any
 }
 
@@ -42,11 +42,11 @@ func loadAsyncAPI(t *testing.T) *asyncAPI {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &asyncAPI{t: t}
-	if err := yaml.Unmarshal(text, a); err != nil {
+	if text, err = yaml.YAMLToJSON(text); err != nil {
 		t.Fatal(err)
 	}
-	if text, err = yaml.YAMLToJSON(text); err != nil {
+	a := &asyncAPI{t: t}
+	if err := json.Unmarshal(text, a); err != nil {
 		t.Fatal(err)
 	}
 	if a.document, err = jsonschema.UnmarshalJSON(strings.NewReader(string(text))); err != nil {
@@ -79,7 +79,7 @@ func (a *asyncAPI) check(schema string, message any) error {
 
 // properties returns the names of a schema's properties, sorted.
 func (a *asyncAPI) properties(schema string) []string {
-	return slices.Sorted(maps.Keys(a.Component.Schemas[schema].Properties))
+	return slices.Sorted(maps.Keys(a.Components.Schemas[schema].Properties))
 }
 
 // fieldsOf returns the names of the fields that a message has on the wire,
@@ -116,8 +116,8 @@ func TestAsyncAPI(t *testing.T) {
 func testMessageExamples(t *testing.T, a *asyncAPI) {
 	is := is.New(t)
 	for message, schema := range map[string]string{"creation": "Creation", "event": "Event", "unpublished": "Unpublished"} {
-		is.True(len(a.Component.Messages[message].Examples) > 0) // has an example
-		for _, example := range a.Component.Messages[message].Examples {
+		is.True(len(a.Components.Messages[message].Examples) > 0) // has an example
+		for _, example := range a.Components.Messages[message].Examples {
 			is.NoErr(a.check(schema, example.Payload))
 		}
 	}
@@ -127,7 +127,7 @@ func testMessageExamples(t *testing.T, a *asyncAPI) {
 // reads to the schema: the same fields, the same of them required.
 func testCreations(t *testing.T, a *asyncAPI) {
 	is := is.New(t)
-	examples := a.Component.Messages["creation"].Examples
+	examples := a.Components.Messages["creation"].Examples
 	full := examples[slices.IndexFunc(examples, func(e struct {
 		Name    string
 		Payload map[string]any
@@ -143,7 +143,7 @@ func testCreations(t *testing.T, a *asyncAPI) {
 	is.Equal(fieldsOf(t, c), a.properties("Creation"))                      // every field
 	is.Equal(fieldsOf(t, c.BillingAddress), a.properties("BillingAddress")) // of the address, too
 	is.Equal(slices.Sorted(maps.Keys(full)), a.properties("Creation"))      // and the example has them all
-	required := a.Component.Schemas["Creation"].Required
+	required := a.Components.Schemas["Creation"].Required
 	for field := range full {
 		less := maps.Clone(full)
 		delete(less, field)
@@ -173,7 +173,7 @@ func testEvents(t *testing.T, a *asyncAPI) {
 		is.NoErr(a.check("Event", e))
 		is.Equal(fieldsOf(t, e), a.properties("Event"))
 	}
-	documented := a.Component.Schemas["Event"].Properties["eventType"].(map[string]any)["enum"].([]any)
+	documented := a.Components.Schemas["Event"].Properties["eventType"].(map[string]any)["enum"].([]any)
 	is.Equal(documented, types) // these and no others
 	is.True(a.check("Event", o.Event(order.Entry{Sequence: 9, Type: order.EventMailFailed, Status: order.Paid, Date: at})) != nil)
 }
