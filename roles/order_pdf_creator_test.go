@@ -74,7 +74,11 @@ func (f *fakeDocuments) handle(ctx context.Context, o order.Order) error {
 // withDocuments is an order with documents.
 func withDocuments(o order.Order, kinds ...order.DocumentKind) order.Order {
 	for _, k := range kinds {
-		o.Issue(order.Document{Kind: k, URL: "s3://bucket/" + string(k)})
+		d := order.Document{Kind: k, DateIssued: order.NewTimestamp(noon), URL: "s3://bucket/" + string(k)}
+		if k.Series() != "" {
+			d.Number = order.FormatDocumentNumber(k.Series(), 2025, 1)
+		}
+		o.Issue(d)
 	}
 	return o
 }

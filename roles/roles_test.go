@@ -1,7 +1,7 @@
 package roles
 
 import (
-	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -11,6 +11,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/deploy"
+	"github.com/bbws/order-lambda/order"
 )
 
 // complete is an environment in which every role starts.
@@ -128,8 +129,15 @@ func TestRedact(t *testing.T) {
 func TestReason(t *testing.T) {
 	is := is.New(t)
 	is.Equal(reason(errFault), "")
-	is.Equal(traceRoot(""), "")
-	is.Equal(traceRoot("Parent=1; Root=1-2-3;Sampled=0"), "1-2-3")
-	is.True(errors.Is((&laterError{errFault, 0}), errFault))
-	is.Equal((&laterError{errFault, 0}).Error(), errFault.Error())
+	is.Equal(reason(fmt.Errorf("get cart: %w", &order.Permanent{Reason: "cart not found", Err: errFault})), "cart not found")
+}
+
+func TestSettings(t *testing.T) {
+	is := is.New(t)
+	s, err := Configure(getter(complete("order_internal_notifier")))
+	is.NoErr(err)
+	is.Equal(s.addresses(teamAddresses()), []string{"team@kimmyai.io", "sales@kimmyai.io"})
+	is.Equal(s.addresses(fromAddress()), []string{`"Orders" <test@kimmyai.io>`})
+	is.Equal(s.get(adminPortal()), "https://admin.kimmyai.io")
+	is.Equal(s.get(configuration()), "") // none
 }

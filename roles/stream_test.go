@@ -400,9 +400,7 @@ func TestStreamTrace(t *testing.T) {
 	var out bytes.Buffer
 	f := &fakeTopic{}
 	h := &function{handle: (&publisher{events: f, dead: f}).handle, log: NewLogger(&out, atNoon, "INFO"), now: atNoon}
-	//nolint:revive,staticcheck // The key that aws-lambda-go sets.
-	ctx := context.WithValue(t.Context(), "x-amzn-trace-id", "Root=1-invocation")
-	_, err := h.Invoke(ctx, streamEventOf(t, change{sampleOrder(t), orderIn(t, order.Paid)}))
+	_, err := h.Invoke(withTrace(t.Context(), "Root=1-invocation"), streamEventOf(t, change{sampleOrder(t), orderIn(t, order.Paid)}))
 	is.NoErr(err)
 	line, _, _ := strings.Cut(out.String(), "\n")
 	is.True(strings.Contains(line, "event published"))

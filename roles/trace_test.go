@@ -71,8 +71,7 @@ func invokeTraced(t *testing.T, role string, a *account, change map[string]strin
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	header := fmt.Sprintf("Root=%s;Parent=%s;Sampled=%d", invocationTrace, lambdaSegment, sampled)
-	ctx = context.WithValue(ctx, "x-amzn-trace-id", header) //nolint:revive,staticcheck // The key that aws-lambda-go sets.
-	if _, err := a.build(t, env, io.Discard).Invoke(ctx, roleEvent(t, role)); err != nil {
+	if _, err := a.build(t, env, io.Discard).Invoke(withTrace(ctx, header), roleEvent(t, role)); err != nil {
 		t.Fatal(err)
 	}
 }

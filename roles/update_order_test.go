@@ -128,10 +128,8 @@ func TestUpdateOrderWrites(t *testing.T) {
 	t.Run("the trace that the event goes on with", func(t *testing.T) {
 		is := is.New(t)
 		ctx, _ := invocation(t)
-		//nolint:revive,staticcheck // The key that aws-lambda-go sets.
-		ctx = context.WithValue(ctx, "x-amzn-trace-id", "Root=1-2-3;Sampled=1")
 		f := updatesOf(sampleOrder(t))
-		is.Equal(f.put(t, ctx, "", nil).Status, http.StatusOK)
+		is.Equal(f.put(t, withTrace(ctx, "Root=1-2-3;Sampled=1"), "", nil).Status, http.StatusOK)
 		is.Equal(f.updated.History[1].TraceID, "1-2-3")
 	})
 	t.Run("the reason", func(t *testing.T) {
