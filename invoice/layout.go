@@ -94,6 +94,7 @@ type wording struct {
 	subtitle string // without which the title would mislead
 	number   string // the label of the document's own number
 	total    string // the label of the sum that a reader looks for
+	to       string // the label of the recipient
 	tax      string // what the tax is called
 }
 
@@ -130,13 +131,13 @@ func (l *layout) choose() wording {
 	}
 	switch l.d.Kind {
 	case order.ProForma:
-		return wording{"Pro-forma Invoice", "This is not a tax invoice", "", "Amount due", tax}
+		return wording{"Pro-forma Invoice", "This is not a tax invoice", "", "Amount due", "Billed to", tax}
 	case order.CreditNote:
 		of, _ := l.o.Document(order.TaxInvoice)
 		corrected := "for " + strings.ToLower(invoice) + " " + of.Number + " of " + of.DateIssued.Display()
-		return wording{"Credit Note", corrected, "Credit note number", "Total credited", tax}
+		return wording{"Credit Note", corrected, "Credit note number", "Total credited", "Credited to", tax}
 	default:
-		return wording{invoice, "", "Invoice number", "Total", tax}
+		return wording{invoice, "", "Invoice number", "Total", "Billed to", tax}
 	}
 }
 
@@ -248,7 +249,7 @@ func (l *layout) summary() {
 func (l *layout) parties() {
 	const gap, width = 24.0, (contentWidth - 24) / 2
 	top := l.y
-	to := l.party(left, top, width, 6, "Billed to", l.recipient()...)
+	to := l.party(left, top, width, 6, l.to, l.recipient()...)
 	x := left + width + gap
 	from := l.party(x, top, width, 2, "From", append(append([]string{l.s.Name}, l.s.AddressLines...),
 		labelled("VAT number", l.s.VATNumber), labelled("Registration number", l.s.RegistrationNumber), l.s.Phone)...)

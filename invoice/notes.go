@@ -37,7 +37,7 @@ func (l *layout) notes() []note {
 		note{label: "Reference", lines: []string{p.TransactionID}},
 		note{label: "Payfast ID", lines: []string{p.PayfastPaymentID}},
 	)
-	if l.d.Kind == order.ProForma {
+	if l.d.Kind == order.ProForma && !l.o.Total.IsZero() {
 		notes = append(notes, l.howToPay()...)
 	}
 	if c := l.o.Campaign; c != nil {

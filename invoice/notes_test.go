@@ -78,6 +78,14 @@ func TestHowToPay(t *testing.T) {
 	}
 }
 
+// An order that costs nothing asks for nothing.
+func TestNothingToPay(t *testing.T) {
+	is := is.New(t)
+	shown := texts(layIssue(t, issue(t, "free", order.ProForma), testSupplier()))
+	is.True(!slices.Contains(shown, "How to pay"))
+	is.True(!slices.Contains(shown, "Online"))
+}
+
 // The recipient is identified on every document.
 func TestRecipient(t *testing.T) {
 	for name, c := range map[string]struct {
