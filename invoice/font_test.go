@@ -83,8 +83,10 @@ func TestAlphabets(t *testing.T) {
 	}
 }
 
-// TestInk draws every character of the fonts through gopdf and a PDF renderer, and compares its pixels with those that another library
-// makes of the whole font: a composed letter that lost its accent looks right to everything that only extracts text.
+// TestInk draws every character of the fonts through gopdf and a PDF renderer,
+// and compares its pixels with those that another library makes of the whole
+// font: a composed letter that lost its accent looks right to everything that
+// only extracts text.
 func TestInk(t *testing.T) {
 	const (
 		cellWidth, cellHeight = 36, 30 // points
@@ -128,7 +130,8 @@ func TestInk(t *testing.T) {
 		}
 	}
 	wanted := image.NewAlpha(image.Rect(0, 0, cellWidth*scale, cellHeight*scale))
-	// differs reports whether the i-th cell as it was drawn shows something else than the character.
+	// differs reports whether the i-th cell as it was drawn shows something else
+	// than the character.
 	differs := func(i int, r rune) bool {
 		c := cells[i]
 		clear(wanted.Pix)

@@ -1,6 +1,6 @@
-// Package invoice makes the documents about an order — the pro forma, the tax
-// invoice and the credit note — as PDFs in S3, and the links by which they are
-// fetched.
+// Package invoice makes the documents about an order, as PDFs in S3: the pro
+// forma, the tax invoice and the credit note. It also makes the links by which
+// they are fetched.
 //
 // Render lays an order out on pages as plain data (layout.go), which gopdf then
 // draws (paint.go). A Creator adds the supplier's branding and S3.
@@ -52,9 +52,9 @@ func New(objects Objects, ordersBucket, templatesBucket string, now func() time.
 
 // Supplier returns who sells to a tenant's customers: what
 // branding/{tenantId}/company.json says, else branding/company.json, else
-// order.PlainSupplier. The error says that the first of them which may be there
-// cannot be read now, or that an operator must mend it; with the wrong supplier,
-// or half of it, no document is made.
+// order.PlainSupplier. The error says that one which may be there cannot be read
+// now, or that an operator must mend it: with the wrong supplier, or half of it,
+// no document is made.
 func (c *Creator) Supplier(ctx context.Context, tenantID string) (order.Supplier, error) {
 	supplier, _, err := c.company(ctx, tenantID)
 	return supplier, err
@@ -62,7 +62,9 @@ func (c *Creator) Supplier(ctx context.Context, tenantID string) (order.Supplier
 
 // company returns the supplier and the folder with its company.json, which is
 // "" where there is none.
-func (c *Creator) company(ctx context.Context, tenantID string) (_ order.Supplier, folder string, _ error) {
+func (c *Creator) company(
+	ctx context.Context, tenantID string,
+) (_ order.Supplier, folder string, _ error) {
 	for _, folder := range [...]string{"branding/" + tenantID + "/", "branding/"} {
 		supplier, err := c.suppliers.Get(ctx, folder+"company.json")
 		switch {
@@ -110,7 +112,9 @@ type Created struct {
 // what of the arguments it shows. The error is an order.Permanent where there
 // can never be a document; else S3 did not give the logo or take the document,
 // and it can be tried again.
-func (c *Creator) Create(ctx context.Context, o order.Order, d order.Document, s order.Supplier) (Created, error) {
+func (c *Creator) Create(
+	ctx context.Context, o order.Order, d order.Document, s order.Supplier,
+) (Created, error) {
 	logo, warning, err := c.logo(ctx, o.TenantID)
 	if err != nil {
 		return Created{}, err
@@ -133,7 +137,10 @@ func (c *Creator) Create(ctx context.Context, o order.Order, d order.Document, s
 		return Created{}, fmt.Errorf("store document: %w", err)
 	}
 	created := Created{
-		Location: locationScheme + c.bucket + "/" + key, Bytes: len(pdf), Pages: report.Pages, Missing: report.Missing,
+		Location: locationScheme + c.bucket + "/" + key,
+		Bytes:    len(pdf),
+		Pages:    report.Pages,
+		Missing:  report.Missing,
 	}
 	if warning != nil {
 		created.Warnings = []error{warning}
@@ -180,16 +187,18 @@ type Report struct {
 // where the order has more lines than an order can have.
 func Render(o order.Order, d order.Document, s order.Supplier, logo Logo) ([]byte, Report, error) {
 	if len(o.Items) > order.MaxItems {
-		return nil, Report{}, &order.Permanent{Reason: fmt.Sprintf("document of more than %d lines", order.MaxItems)}
+		reason := fmt.Sprintf("document of more than %d lines", order.MaxItems)
+		return nil, Report{}, &order.Permanent{Reason: reason}
 	}
 	fs, err := loadFonts()
 	if err != nil {
 		return nil, Report{}, err
 	}
 	l := lay(fs, o, d, s, logo)
-	pdf, err := paint(fs, l.pages, info{title: l.name(), author: l.s.Name, created: d.DateIssued.Time()})
+	title := l.name()
+	pdf, err := paint(fs, l.pages, info{title: title, author: l.s.Name, created: d.DateIssued.Time()})
 	if err != nil {
 		return nil, Report{}, err
 	}
-	return pdf, Report{Title: l.name(), Pages: len(l.pages), Missing: l.missing}, nil
+	return pdf, Report{Title: title, Pages: len(l.pages), Missing: l.missing}, nil
 }

@@ -101,7 +101,8 @@ type wording struct {
 // lay places a document on pages. The arguments are those of Render.
 func lay(fs *fonts, o order.Order, d order.Document, s order.Supplier, logo Logo) *layout {
 	c := cleaner{fonts: fs}
-	l := &layout{fonts: fs, o: c.order(o), d: d, s: c.supplier(s), logo: logo, accent: accentOf(s.AccentColour)}
+	l := &layout{fonts: fs, o: c.order(o), d: d, s: c.supplier(s), logo: logo}
+	l.accent = accentOf(s.AccentColour)
 	l.siteURL, l.site = site(s.Website)
 	l.site = c.clean(l.site) // A host may be in any script.
 	l.missing = c.missing
@@ -129,16 +130,17 @@ func (l *layout) choose() wording {
 	if l.s.TaxInvoices(l.o.Currency) {
 		invoice = "Tax Invoice"
 	}
+	w := wording{title: invoice, number: "Invoice number", total: "Total", to: "Billed to", tax: tax}
 	switch l.d.Kind {
 	case order.ProForma:
-		return wording{"Pro-forma Invoice", "This is not a tax invoice", "", "Amount due", "Billed to", tax}
+		w.title, w.subtitle, w.total = "Pro-forma Invoice", "This is not a tax invoice", "Amount due"
 	case order.CreditNote:
 		of, _ := l.o.Document(order.TaxInvoice)
-		corrected := "for " + strings.ToLower(invoice) + " " + of.Number + " of " + of.DateIssued.Display()
-		return wording{"Credit Note", corrected, "Credit note number", "Total credited", "Credited to", tax}
-	default:
-		return wording{invoice, "", "Invoice number", "Total", "Billed to", tax}
+		w.title, w.number, w.total, w.to = "Credit Note", "Credit note number", "Total credited", "Credited to"
+		w.subtitle = fmt.Sprintf("for %s %s of %s", strings.ToLower(invoice), of.Number, of.DateIssued.Display())
+	case order.TaxInvoice:
 	}
+	return w
 }
 
 // name returns the document's title with its number, or the order's where it
@@ -204,7 +206,8 @@ func (l *layout) masthead() {
 	if !l.logo.IsZero() {
 		w, h := float64(l.logo.width), float64(l.logo.height)
 		scale := min(1, logoWidth/logoScale/w, height/h)
-		l.cur.images = append(l.cur.images, picture{box{left, top + (height-h*scale)/2, w * scale, h * scale}, l.logo})
+		place := box{left, top + (height-h*scale)/2, w * scale, h * scale}
+		l.cur.images = append(l.cur.images, picture{place, l.logo})
 	} else {
 		name, st := l.fit(l.s.Name, style{semibold, 20, l.accent}, half, 9)
 		l.write(left, baseline, name, st)
@@ -251,8 +254,9 @@ func (l *layout) parties() {
 	top := l.y
 	to := l.party(left, top, width, 6, l.to, l.recipient()...)
 	x := left + width + gap
-	from := l.party(x, top, width, 2, "From", append(append([]string{l.s.Name}, l.s.AddressLines...),
-		labelled("VAT number", l.s.VATNumber), labelled("Registration number", l.s.RegistrationNumber), l.s.Phone)...)
+	from := l.party(x, top, width, 2, "From", slices.Concat([]string{l.s.Name}, l.s.AddressLines, []string{
+		labelled("VAT number", l.s.VATNumber), labelled("Registration number", l.s.RegistrationNumber), l.s.Phone,
+	})...)
 	from = l.linked(x, from, width, l.s.Email, mailto(l.s.Email))
 	from = l.linked(x, from, width, l.site, l.siteURL)
 	l.y = max(to, from) + 14
@@ -268,7 +272,8 @@ func (l *layout) recipient() []string {
 		who = who[:1]
 	}
 	address := []string{
-		a.Street, a.City, strings.Trim(a.Province+" "+a.PostalCode, " "), a.Country, labelled("VAT number", a.VATNumber),
+		a.Street, a.City, strings.Trim(a.Province+" "+a.PostalCode, " "), a.Country,
+		labelled("VAT number", a.VATNumber),
 	}
 	lines := slices.Concat(who, address, []string{l.o.CustomerEmail})
 	if name := strings.Join(who, ""); name == "" || strings.ContainsRune(name, placeholder) {
@@ -332,12 +337,13 @@ func (l *layout) footer(n, of int) {
 }
 
 // A table is the table of an order's lines: the right edges of its columns of
-// figures, and the size in which it is set.
+// figures, the size in which it is set, and the unit price, discount and amount
+// of each line.
 type table struct {
 	size                                  float64
 	name, nameWidth                       float64
 	quantity, unitPrice, discount, amount float64
-	figures                               [][3]string // unit price, discount and amount of each line
+	figures                               [][3]string
 }
 
 const (
@@ -420,7 +426,8 @@ func (l *layout) items() {
 // nextPage begins a page that continues the table.
 func (l *layout) nextPage() {
 	l.addPage()
-	name := l.writeRight(right, l.y, l.fonts.ellipsize(l.name(), caption.face, caption.size, contentWidth/2), caption)
+	title := l.fonts.ellipsize(l.name(), caption.face, caption.size, contentWidth/2)
+	name := l.writeRight(right, l.y, title, caption)
 	st := style{semibold, caption.size, grey}
 	l.write(left, l.y, l.fonts.ellipsize(l.s.Name, st.face, st.size, name.x-left-20), st)
 	l.y += 20

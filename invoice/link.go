@@ -34,7 +34,8 @@ func (l *Linker) Link(ctx context.Context, location string) (string, error) {
 	if !ok || key == "" {
 		return "", fmt.Errorf("link document: %q is not in the orders bucket", location)
 	}
-	request, err := l.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &l.bucket, Key: &key}, s3.WithPresignExpires(linkAge))
+	in := &s3.GetObjectInput{Bucket: &l.bucket, Key: &key}
+	request, err := l.presign.PresignGetObject(ctx, in, s3.WithPresignExpires(linkAge))
 	if err != nil {
 		return "", fmt.Errorf("link document: %w", err)
 	}

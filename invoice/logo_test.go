@@ -32,7 +32,8 @@ func TestLogoKinds(t *testing.T) {
 			logo, err := ParseLogo(file)
 			is.NoErr(err)
 
-			// All show the same: pink on the left, blue on the right; the one without colours shows greys.
+			// All show the same: pink on the left, blue on the right. The one
+			// without colours shows greys.
 			img, _, err := image.Decode(bytes.NewReader(logo.data))
 			is.NoErr(err)
 			is.Equal(img.Bounds(), image.Rect(0, 0, logo.width, logo.height))
@@ -97,7 +98,8 @@ func TestBadLogos(t *testing.T) {
 	if err := jpeg.Encode(&photo, image.NewGray(image.Rect(0, 0, 64, 64)), nil); err != nil {
 		t.Fatal(err)
 	}
-	// A head that promises more pixels than there may be, with the right checksum.
+	// A head that promises more pixels than there may be, with the right
+	// checksum.
 	bomb := bytes.Clone(good.Bytes())
 	binary.BigEndian.PutUint32(bomb[16:], 60_000)
 	binary.BigEndian.PutUint32(bomb[20:], 60_000)

@@ -41,15 +41,18 @@ func (l *layout) notes() []note {
 		notes = append(notes, l.howToPay()...)
 	}
 	if c := l.o.Campaign; c != nil {
-		notes = append(notes, note{label: "Campaign", lines: []string{c.Code + " (−" + c.DiscountPercentage.Display() + ")", c.Description}})
+		discount := " (−" + c.DiscountPercentage.Display() + ")"
+		notes = append(notes, note{label: "Campaign", lines: []string{c.Code + discount, c.Description}})
 	}
 	if l.missing > 0 {
-		notes = append(notes, note{label: "Note", lines: []string{string(placeholder) + " stands for a character that this document cannot show."}})
+		about := string(placeholder) + " stands for a character that this document cannot show."
+		notes = append(notes, note{label: "Note", lines: []string{about}})
 	}
 	for i := range notes {
 		var lines []string
 		for _, s := range notes[i].lines {
-			lines = append(lines, l.fonts.wrap(s, regular, 9, notesWidth-noteLabel, cmp.Or(notes[i].most, 3))...)
+			most := cmp.Or(notes[i].most, 3)
+			lines = append(lines, l.fonts.wrap(s, regular, 9, notesWidth-noteLabel, most)...)
 		}
 		notes[i].lines = lines
 	}

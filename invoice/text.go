@@ -85,7 +85,8 @@ func (c *cleaner) clean(s string) string {
 	if isPlain(s) {
 		return s
 	}
-	// Only what is left may be composed: a letter and its mark can have a control character between them.
+	// Only what is left may be composed: a letter and its mark can have a
+	// control character between them.
 	s = norm.NFC.String(strings.Map(visible, strings.ToValidUTF8(s, string(utf8.RuneError))))
 	var b strings.Builder
 	count, unknown := 0, false

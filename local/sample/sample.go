@@ -1,5 +1,5 @@
-// Package sample has orders to look at: what the preview shows, and the tests of
-// invoice and notify render.
+// Package sample has orders to look at: what the preview shows, and what the
+// tests of invoice and notify render.
 package sample
 
 import (

@@ -62,8 +62,12 @@ type Cache[T any] struct {
 
 // New returns a cache of objects of at most so many bytes. What parse returns
 // is shared by all callers of Get.
-func New[T any](client Getter, bucket string, most int64, parse func([]byte) (T, error), now func() time.Time) *Cache[T] {
-	return &Cache[T]{client: client, bucket: bucket, most: most, parse: parse, now: now, entries: map[string]*entry[T]{}}
+func New[T any](
+	client Getter, bucket string, most int64, parse func([]byte) (T, error), now func() time.Time,
+) *Cache[T] {
+	return &Cache[T]{
+		client: client, bucket: bucket, most: most, parse: parse, now: now, entries: map[string]*entry[T]{},
+	}
 }
 
 // An entry is what is known about one object.
