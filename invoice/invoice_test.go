@@ -23,7 +23,6 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/order"
-	"github.com/bbws/order-lambda/store/object"
 )
 
 // A bucket is an S3 that holds objects in memory, and fails where its hooks say
@@ -38,7 +37,9 @@ type bucket struct {
 	onPut func() error
 }
 
-func (b *bucket) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
+func (b *bucket) GetObject(
+	ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options),
+) (*s3.GetObjectOutput, error) {
 	if b.onGet != nil {
 		if err := b.onGet(ctx, *in.Key); err != nil {
 			return nil, err
@@ -54,7 +55,9 @@ func (b *bucket) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func
 	return &s3.GetObjectOutput{Body: io.NopCloser(bytes.NewReader(data))}, nil
 }
 
-func (b *bucket) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+func (b *bucket) PutObject(
+	_ context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options),
+) (*s3.PutObjectOutput, error) {
 	if b.onPut != nil {
 		if err := b.onPut(); err != nil {
 			return nil, err
@@ -176,64 +179,62 @@ func TestCreateFails(t *testing.T) {
 	})
 }
 
-// What the branding of a bucket gives: a supplier, a logo, or an error with
-// which no document is made.
-func TestBranding(t *testing.T) {
-	fail := func(key string, err error) func(*bucket) {
-		return func(b *bucket) {
-			b.onGet = func(ctx context.Context, k string) error {
-				if k != key {
-					return nil
-				}
-				if errors.Is(err, context.DeadlineExceeded) { // slow
-					<-ctx.Done()
-				}
-				return err
+// failing makes reading an object fail; what is slow fails when time is up.
+func failing(key string, fault error) func(*bucket) {
+	return func(b *bucket) {
+		b.onGet = func(ctx context.Context, k string) error {
+			if k != key {
+				return nil
 			}
+			if errors.Is(fault, context.DeadlineExceeded) {
+				<-ctx.Done()
+			}
+			return fault
 		}
 	}
-	put := func(key, data string) func(*bucket) { return func(b *bucket) { b.objects[key] = []byte(data) } }
-	remove := func(keys ...string) func(*bucket) {
-		return func(b *bucket) {
-			for _, k := range keys {
-				delete(b.objects, k)
-			}
+}
+
+func holding(key, data string) func(*bucket) {
+	return func(b *bucket) { b.objects[key] = []byte(data) }
+}
+
+func lacking(keys ...string) func(*bucket) {
+	return func(b *bucket) {
+		for _, k := range keys {
+			delete(b.objects, k)
 		}
 	}
-	denied := fmt.Errorf("operation error S3: %w", &smithyhttp.ResponseError{
-		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}}, Err: errors.New("AccessDenied"),
+}
+
+var (
+	errDown = errors.New("service unavailable")
+	// errDenied is also what S3 says of an absent object to whoever may not
+	// list the bucket.
+	errDenied = fmt.Errorf("operation error S3: %w", &smithyhttp.ResponseError{
+		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}},
+		Err:      errors.New("AccessDenied"),
 	})
-	down := errors.New("service unavailable")
-	const tenant, common, plain = "Karoo CC", "KimmyAI (Pty) Ltd", "KimmyAI"
+)
+
+// Without a supplier who is known for sure, no document is made.
+func TestSupplier(t *testing.T) {
 	for name, c := range map[string]struct {
-		change   func(*bucket)
-		supplier string // whose documents are; "" for an error
-		logo     string // of which image; "" for none
-		warnings int
-		wantErr  string // of Create, where Supplier has none
+		change func(*bucket)
+		want   string // the name; "" for an error
 	}{
-		"a tenant's own":           {func(*bucket) {}, tenant, tenantLogo, 0, ""},
-		"a tenant's, without logo": {remove(tenantLogo), tenant, "", 0, ""}, // The common logo is another supplier's.
-		"common":                   {remove(tenantCompany), common, commonLogo, 0, ""},
-		"none":                     {remove(tenantCompany, commonCompany), plain, "", 0, ""},
-
-		"company.json denied": {fail(tenantCompany, denied), "", "", 0, ""}, // S3 also says so of an absent one, to whoever may not list.
-		"company.json down":   {fail(tenantCompany, down), "", "", 0, ""},
-		"company.json slow":   {fail(tenantCompany, context.DeadlineExceeded), "", "", 0, ""},
-		"company.json broken": {put(tenantCompany, "{"), "", "", 0, ""},
-		"company.json wrong":  {put(tenantCompany, `{"name": "Karoo", "accentColour": "red"}`), "", "", 0, ""},
-		"company.json large":  {put(tenantCompany, strings.Repeat(" ", maxCompanyBytes+1)), "", "", 0, ""},
-
-		"the common company.json down": {func(b *bucket) {
-			remove(tenantCompany)(b)
-			fail(commonCompany, down)(b)
-		}, "", "", 0, ""},
-
-		"logo denied": {fail(tenantLogo, denied), tenant, "", 0, "AccessDenied"},
-		"logo down":   {fail("branding/tenant-1/logo.png", down), tenant, "", 0, "service unavailable"},
-		"logo slow":   {fail(tenantLogo, context.DeadlineExceeded), tenant, "", 0, "deadline exceeded"},
-		"logo broken": {put(tenantLogo, "<svg/>"), tenant, "", 1, ""},
-		"logo large":  {put(tenantLogo, strings.Repeat(" ", maxLogoBytes+1)), tenant, "", 1, ""},
+		"a tenant's own": {func(*bucket) {}, "Karoo CC"},
+		"common":         {lacking(tenantCompany), "KimmyAI (Pty) Ltd"},
+		"none":           {lacking(tenantCompany, commonCompany), "KimmyAI"},
+		"denied":         {failing(tenantCompany, errDenied), ""},
+		"down":           {failing(tenantCompany, errDown), ""},
+		"slow":           {failing(tenantCompany, context.DeadlineExceeded), ""},
+		"broken":         {holding(tenantCompany, "{"), ""},
+		"wrong":          {holding(tenantCompany, `{"name": "Karoo", "accentColour": "red"}`), ""},
+		"large":          {holding(tenantCompany, strings.Repeat(" ", maxCompanyBytes+1)), ""},
+		"common down": {func(b *bucket) {
+			lacking(tenantCompany)(b)
+			failing(commonCompany, errDown)(b)
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // What is slow takes no time of ours.
@@ -242,29 +243,59 @@ func TestBranding(t *testing.T) {
 				c.change(b)
 				creator := newCreator(b)
 				supplier, err := creator.Supplier(t.Context(), "tenant-1")
-				is.Equal(supplier.Name, c.supplier)
-				is.Equal(err != nil, c.supplier == "")
-				is.True(!errors.Is(err, object.ErrAbsent))
+				is.Equal(supplier.Name, c.want)
+				is.Equal(err != nil, c.want == "")
+				var permanent *order.Permanent
+				is.True(!errors.As(err, &permanent)) // It passes, or an operator mends it.
 
 				i := issue(t, "one-line", order.ProForma)
-				created, err := creator.Create(t.Context(), i.Order, i.Document, supplier)
-				if c.supplier == "" || c.wantErr != "" {
-					is.True(err != nil)
-					is.True(strings.Contains(err.Error(), c.wantErr))
-					var permanent *order.Permanent
-					is.True(!errors.As(err, &permanent)) // It passes, or an operator mends it.
+				_, err = creator.Create(t.Context(), i.Order, i.Document, testSupplier())
+				is.Equal(err != nil, c.want == "") // whose logo it would be is not known either
+			})
+		})
+	}
+}
+
+// A logo that is not there, or broken, is left out. One that cannot be read now
+// is waited for: a document is made once.
+func TestLogoOfTheSupplier(t *testing.T) {
+	for name, c := range map[string]struct {
+		change  func(*bucket)
+		want    string // whose image; "" for none
+		warning bool
+		err     string
+	}{
+		"a tenant's own": {func(*bucket) {}, tenantLogo, false, ""},
+		"absent":         {lacking(tenantLogo), "", false, ""}, // The common logo is another supplier's.
+		"common":         {lacking(tenantCompany), commonLogo, false, ""},
+		"no supplier":    {lacking(tenantCompany, commonCompany), "", false, ""},
+		"broken":         {holding(tenantLogo, "<svg/>"), "", true, ""},
+		"large":          {holding(tenantLogo, strings.Repeat(" ", maxLogoBytes+1)), "", true, ""},
+		"denied":         {failing(tenantLogo, errDenied), "", false, "AccessDenied"},
+		"down":           {failing("branding/tenant-1/logo.png", errDown), "", false, "service unavailable"},
+		"slow":           {failing(tenantLogo, context.DeadlineExceeded), "", false, "deadline exceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				b := newBucket(t)
+				c.change(b)
+				i := issue(t, "one-line", order.ProForma)
+				created, err := newCreator(b).Create(t.Context(), i.Order, i.Document, testSupplier())
+				if c.err != "" {
+					is.True(strings.Contains(fmt.Sprint(err), c.err))
 					is.Equal(len(b.puts), 0)
 					return
 				}
 				is.NoErr(err)
-				is.Equal(len(created.Warnings), c.warnings)
+				is.Equal(len(created.Warnings) > 0, c.warning)
 				var logo Logo
-				if c.logo != "" {
-					logo, err = ParseLogo(b.objects[c.logo])
+				if c.want != "" {
+					logo, err = ParseLogo(b.objects[c.want])
 					is.NoErr(err)
 				}
 				stored := b.objects["orders/"+Key("tenant-1", i.Order.ID, order.ProForma)]
-				is.True(bytes.Equal(stored, mustRender(t, i, supplier, logo)))
+				is.True(bytes.Equal(stored, mustRender(t, i, testSupplier(), logo)))
 			})
 		})
 	}
@@ -311,7 +342,8 @@ func TestLink(t *testing.T) {
 		is.True(u.Query().Get("X-Amz-Signature") != "")
 	})
 	for _, location := range []string{
-		"", "s3://orders/", "s3://orders", "s3://other/key", "s3://orders-2/key", "https://orders/key", "/orders/key", "S3://orders/key",
+		"", "s3://orders/", "s3://orders", "s3://other/key", "s3://orders-2/key",
+		"https://orders/key", "/orders/key", "S3://orders/key",
 	} {
 		t.Run("refuses "+location, func(t *testing.T) {
 			is := is.New(t)

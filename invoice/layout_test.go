@@ -206,8 +206,8 @@ func TestWidestOrderIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	supplier := order.Supplier{
-		Name: text, AddressLines: slices.Repeat([]string{text}, order.MaxAddressLines), VATNumber: text, RegistrationNumber: text,
-		Phone: text, Email: text, Website: "https://" + strings.Repeat("w", order.MaxText) + ".example", Footer: text,
+		Name: text, AddressLines: slices.Repeat([]string{text}, order.MaxAddressLines),
+		VATNumber: text, RegistrationNumber: text, Phone: text, Email: text, Website: "https://" + strings.Repeat("w", order.MaxText) + ".example", Footer: text,
 		PaymentLines: slices.Repeat([]string{text}, order.MaxPaymentLines),
 	}
 	for _, kind := range order.DocumentKinds() {
@@ -226,12 +226,15 @@ func widestOrder(t *testing.T, text string, most order.Money) order.Order {
 	t.Helper()
 	o := issue(t, "two-hundred-lines", order.TaxInvoice).Order
 	for i := range o.Items {
-		o.Items[i] = order.Item{ProductName: text, Quantity: order.MaxQuantity, UnitPrice: most, Discount: most, Subtotal: most}
+		o.Items[i] = order.Item{
+			ProductName: text, Quantity: order.MaxQuantity, UnitPrice: most, Discount: most, Subtotal: most,
+		}
 	}
 	o.Subtotal, o.Shipping, o.Tax, o.Total = most, most, most, most
 	o.Number, o.CustomerEmail = text, text
 	o.BillingAddress = order.BillingAddress{
-		FullName: text, Company: text, VATNumber: text, Street: text, City: text, Province: text, PostalCode: text, Country: text,
+		FullName: text, Company: text, VATNumber: text,
+		Street: text, City: text, Province: text, PostalCode: text, Country: text,
 	}
 	o.PaymentDetails = &order.PaymentDetails{Method: text, TransactionID: text, PayfastPaymentID: text, PaidAt: o.DateCreated}
 	o.Campaign = &order.Campaign{Code: text, Description: text}
@@ -243,15 +246,20 @@ func widestOrder(t *testing.T, text string, most order.Money) order.Order {
 // FuzzLayout lays out documents of any texts and amounts: nothing may panic,
 // leave the margins or overlap.
 func FuzzLayout(f *testing.F) {
-	f.Add("Tom & <b>Jerry</b>", "Nguyễn Thị Ánh", "12 Long Street", "日本語", uint16(3), int64(12_345), int64(99), "ZAR", "paid", "#FFFF00")
+	f.Add("Tom & <b>Jerry</b>", "Nguyễn Thị Ánh", "12 Long Street", "日本語",
+		uint16(3), int64(12_345), int64(99), "ZAR", "paid", "#FFFF00")
 	for _, s := range sample.Orders() {
 		o := s.Order
 		f.Add(o.Items[0].ProductName, o.CustomerName, o.BillingAddress.Street, o.BillingAddress.City, uint16(len(o.Items)),
 			o.Items[0].UnitPrice.Minor(), o.Items[0].Discount.Minor(), string(o.Currency), string(o.Status), "#1F4E79")
 	}
-	f.Add(strings.Repeat("W", 300), "\u202eevil\u0000\xff", "e\u0301\u0323\u0301", "a-b/c d", uint16(200), int64(order.MaxMinor), int64(1), "KWD", "refunded", "")
+	f.Add(strings.Repeat("W", 300), "\u202eevil\u0000\xff", "e\u0301\u0323\u0301", "a-b/c d",
+		uint16(200), int64(order.MaxMinor), int64(1), "KWD", "refunded", "")
 	f.Add("", "", "", "", uint16(0), int64(0), int64(0), "JPY", "", "red")
-	f.Fuzz(func(t *testing.T, product, name, street, other string, lines uint16, price, discount int64, currency, status, accent string) {
+	f.Fuzz(func(
+		t *testing.T, product, name, street, other string,
+		lines uint16, price, discount int64, currency, status, accent string,
+	) {
 		money := func(n int64) order.Money {
 			m, err := order.NewMoney(n%(order.MaxMinor+1), order.Currency(currency))
 			if err != nil {
@@ -262,14 +270,17 @@ func FuzzLayout(f *testing.F) {
 		o := order.Order{
 			Number: other, CustomerEmail: name, CustomerName: name, Status: order.Status(status), PaymentMethod: other,
 			Subtotal: money(price), Shipping: money(discount), Tax: money(price), Total: money(-price),
-			BillingAddress: order.BillingAddress{Street: street, City: other, Company: product, Country: other, VATNumber: street},
+			BillingAddress: order.BillingAddress{
+				Street: street, City: other, Company: product, Country: other, VATNumber: street,
+			},
 			PaymentDetails: &order.PaymentDetails{TransactionID: product, Method: name},
 			Campaign:       &order.Campaign{Code: other, Description: product},
 		}
 		for i := range int(lines) % (order.MaxItems + 1) {
 			n := []string{product, name, street, other}[i%4]
 			o.Items = append(o.Items, order.Item{
-				ProductName: n, Quantity: 1 + i*53%order.MaxQuantity, UnitPrice: money(price), Discount: money(discount), Subtotal: money(price / int64(i+1)),
+				ProductName: n, Quantity: 1 + i*53%order.MaxQuantity,
+				UnitPrice: money(price), Discount: money(discount), Subtotal: money(price / int64(i+1)),
 			})
 		}
 		o.History = []order.Entry{{Reason: street}}

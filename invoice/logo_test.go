@@ -85,7 +85,8 @@ func TestLargeLogoIsMadeSmaller(t *testing.T) {
 		is.Equal([2]int{logo.width, logo.height}, [2]int{c.wantW, c.wantH})
 		small, err := png.Decode(bytes.NewReader(logo.data))
 		is.NoErr(err)
-		is.Equal(color.RGBAModel.Convert(small.At(logo.width-1, logo.height-1)), color.Color(color.RGBA{200, 100, 50, 255})) // the mean of equal pixels
+		last := color.RGBAModel.Convert(small.At(logo.width-1, logo.height-1))
+		is.Equal(last, color.Color(color.RGBA{200, 100, 50, 255})) // the mean of equal pixels
 	}
 }
 

@@ -67,6 +67,7 @@ func (l *layout) payment() note {
 		state, c = "Paid", green
 	case order.Refunded:
 		state, c = "Refunded", grey
+	default:
 	}
 	return note{label: "Payment", lines: []string{state}, state: &c}
 }

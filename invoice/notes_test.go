@@ -61,10 +61,22 @@ func TestHowToPay(t *testing.T) {
 		change func(*order.Supplier)
 		want   []string // in this order
 	}{
-		"the supplier's words":    {func(s *order.Supplier) { s.Website = "" }, []string{"How to pay", "Example Bank 000000", "Account 1"}},
-		"words and a website":     {func(*order.Supplier) {}, []string{"How to pay", "Example Bank 000000", "Account 1", "Online", "example.co.za/shop"}},
-		"a website":               {func(s *order.Supplier) { s.PaymentLines = nil }, []string{"Online", "example.co.za/shop"}},
-		"nothing but the address": {func(s *order.Supplier) { s.PaymentLines, s.Website = nil, "" }, []string{"How to pay", "hello@example.co.za"}},
+		"the supplier's words": {
+			func(s *order.Supplier) { s.Website = "" },
+			[]string{"How to pay", "Example Bank 000000", "Account 1"},
+		},
+		"words and a website": {
+			func(*order.Supplier) {},
+			[]string{"How to pay", "Example Bank 000000", "Account 1", "Online", "example.co.za/shop"},
+		},
+		"a website": {
+			func(s *order.Supplier) { s.PaymentLines = nil },
+			[]string{"Online", "example.co.za/shop"},
+		},
+		"nothing but the address": {
+			func(s *order.Supplier) { s.PaymentLines, s.Website = nil, "" },
+			[]string{"How to pay", "hello@example.co.za"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)

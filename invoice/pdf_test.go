@@ -94,8 +94,10 @@ func TestOtherProgramsFindNoFault(t *testing.T) {
 const amount = "(−?(?:R|USD) [0-9 ]+,[0-9]{2})"
 
 var (
-	rowPattern   = regexp.MustCompile("(?m)^ *([0-9]+) .*? {2,}([0-9]{1,3}(?: [0-9]{3})?) +" + amount + " +(–|" + amount + ") +" + amount + "$")
-	totalPattern = regexp.MustCompile("(?m)(Subtotal|Shipping|Total excluding VAT|VAT \\(15%\\)|Total including VAT) +" + amount + "$")
+	rowPattern = regexp.MustCompile("(?m)^ *([0-9]+) .*? {2,}([0-9]{1,3}(?: [0-9]{3})?) +" +
+		amount + " +(–|" + amount + ") +" + amount + "$")
+	totalPattern = regexp.MustCompile("(?m)(Subtotal|Shipping|Total excluding VAT|VAT \\(15%\\)|Total including VAT) +" +
+		amount + "$")
 )
 
 // minor reads a printed amount back.
@@ -164,10 +166,10 @@ func TestEveryDescriptionIsPrinted(t *testing.T) {
 // 20(4), for a credit note those of section 21(3).
 func TestParticulars(t *testing.T) {
 	always := []string{
-		"KimmyAI (Pty) Ltd", "1 Example Square, Rosebank", "Johannesburg, 2196", "South Africa", "VAT number 4000000000", // (b) supplier
-		"Registration number 2025/000000/07", "+27 10 000 0000", "support@kimmyai.io",
-		"Example Roasters (Pty) Ltd", "Thandi Example", "12 Long Street", "Western Cape 8001", "VAT number 4123456789", // (c) recipient
-		"thandi@example.co.za",
+		"KimmyAI (Pty) Ltd", "1 Example Square, Rosebank", "Johannesburg, 2196", "South Africa", // (b) supplier
+		"VAT number 4000000000", "Registration number 2025/000000/07", "+27 10 000 0000", "support@kimmyai.io",
+		"Example Roasters (Pty) Ltd", "Thandi Example", "12 Long Street", "Western Cape 8001", // (c) recipient
+		"VAT number 4123456789", "thandi@example.co.za",
 		"ORD-2025-00010", "of 20 December 2025", // the order
 		"Single origin beans, Yirgacheffe, 1 kg", // (e) description
 		"Unit price", "excl. VAT", "Page 1 of 1",
@@ -176,7 +178,8 @@ func TestParticulars(t *testing.T) {
 		order.ProForma: {
 			[]string{
 				"Pro-forma Invoice", "This is not a tax invoice", "Date of issue", "20 December 2025", "Amount due", "Payment Pending",
-				"Method Payfast", "EFT: Example Bank, branch 000000", "Account 0000000000", "Online kimmyai.io", "Please quote ORD-2025-00010",
+				"Method Payfast", "EFT: Example Bank, branch 000000", "Account 0000000000", "Online kimmyai.io",
+				"Please quote ORD-2025-00010",
 			},
 			[]string{"Tax Invoice", "Credit Note", "Reference", "Paid"},
 		},
@@ -188,7 +191,8 @@ func TestParticulars(t *testing.T) {
 				"Total excluding VAT R 1 979,45",  // (g) the value,
 				"VAT (15%) R 296,92",              // the tax
 				"Total including VAT R 2 276,37",  // and the consideration
-				"Payment Paid", "Method Credit card", "Paid on 21 December 2025", "Reference TXN-20251230-004711", "Payfast ID 1089250",
+				"Payment Paid", "Method Credit card", "Paid on 21 December 2025",
+				"Reference TXN-20251230-004711", "Payfast ID 1089250",
 			},
 			[]string{"Pro-forma", "not a tax invoice", "Credit Note", "Amount due", "Pending", "Example Bank"},
 		},
@@ -407,7 +411,8 @@ func TestPages(t *testing.T) {
 			golden := filepath.Join("testdata", "page", string(kind)+".png")
 			if *update {
 				is.NoErr(os.MkdirAll(filepath.Dir(golden), 0o755))
-				tool(t, "poppler-utils", "pdftoppm", "-png", "-singlefile", "-r", fmt.Sprint(dpi), save(t, pdf), strings.TrimSuffix(golden, ".png"))
+				tool(t, "poppler-utils", "pdftoppm", "-png", "-singlefile", "-r", fmt.Sprint(dpi),
+					save(t, pdf), strings.TrimSuffix(golden, ".png"))
 			}
 			file, err := os.ReadFile(golden)
 			is.NoErr(err)
@@ -416,8 +421,9 @@ func TestPages(t *testing.T) {
 			is.Equal(decoded.Bounds(), got.Bounds())
 			want := image.NewGray(decoded.Bounds())
 			draw.Draw(want, want.Rect, decoded, image.Point{}, draw.Src)
-			// Another release of the renderer may smooth edges otherwise.
-			is.True(differing(want, got) < len(got.Pix)/500) // The page looks otherwise; if that is meant, run the test with -update.
+			// Another release of the renderer may smooth edges otherwise. If the
+			// page is meant to look otherwise, run the test with -update.
+			is.True(differing(want, got) < len(got.Pix)/500)
 		})
 	}
 }

@@ -82,7 +82,8 @@ func FuzzClean(f *testing.F) {
 		f.Add(s, uint8(100))
 	}
 	for _, o := range sample.Orders() {
-		for _, s := range []string{o.Order.CustomerName, o.Order.BillingAddress.Street, o.Order.BillingAddress.Company, o.Order.Items[0].ProductName} {
+		a := &o.Order.BillingAddress
+		for _, s := range []string{o.Order.CustomerName, a.Street, a.Company, o.Order.Items[0].ProductName} {
 			f.Add(s, uint8(200))
 		}
 	}
@@ -108,7 +109,8 @@ func FuzzClean(f *testing.F) {
 				t.Fatalf("%q is wider than %g", line, width)
 			}
 		}
-		if got, want := strings.ReplaceAll(strings.Join(lines, ""), " ", ""), strings.ReplaceAll(clean, " ", ""); got != want {
+		got, want := strings.ReplaceAll(strings.Join(lines, ""), " ", ""), strings.ReplaceAll(clean, " ", "")
+		if got != want {
 			t.Fatalf("%q is left of %q", got, want)
 		}
 	})

@@ -1,5 +1,5 @@
-// Package branding holds the branding that ships with the service: what the local stack puts into the templates bucket. The service
-// itself reads the brand from there.
+// Package branding holds the branding that ships with the service: what the
+// local stack puts into the templates bucket, from where the service reads it.
 package branding
 
 import "embed"

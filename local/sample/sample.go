@@ -81,7 +81,8 @@ func change(name string, o order.Order) order.Order {
 	case "long-names":
 		o.CustomerName = ""
 		a.FullName = "Maximiliane Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh of the Upper Valley"
-		a.Company = "International Association of Manufacturers, Importers and Distributors of Extraordinarily Long Product Names (Pty) Ltd"
+		a.Company = "International Association of Manufacturers, Importers and Distributors of " +
+			"Extraordinarily Long Product Names (Pty) Ltd"
 		a.Street = strings.Repeat("Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch Avenue ", 3)
 	case "many-scripts":
 		o.CustomerName, a.FullName = "Nguyễn Thị Ánh Tuyết", "Nguyễn Thị Ánh Tuyết"
@@ -138,7 +139,8 @@ func build(n int, campaign string, lines []line, shipping int64) order.Order {
 		percent, err := order.ParsePercent("10")
 		must(err)
 		cart.Campaign = &order.Campaign{
-			Code: campaign, Description: "Ten percent off all coffee until the end of January", DiscountPercentage: percent, IsValid: true, Active: true,
+			Code: campaign, Description: "Ten percent off all coffee until the end of January",
+			DiscountPercentage: percent, IsValid: true, Active: true,
 		}
 	}
 	for i, l := range lines {
@@ -196,8 +198,9 @@ func inDollars(o *order.Order) {
 // catalogue returns n lines of everyday goods, some of them discounted.
 func catalogue(n int) []line {
 	names := []string{
-		"Notebook A5, dotted", "Fountain pen, medium nib", "Ink, royal blue, 50 ml", "Desk lamp with dimmer", "USB-C cable, 2 m",
-		"Wireless mouse", "Mechanical keyboard, ISO layout, brown switches, with wrist rest and a spare set of key caps", "Monitor arm",
+		"Notebook A5, dotted", "Fountain pen, medium nib", "Ink, royal blue, 50 ml", "Desk lamp with dimmer",
+		"USB-C cable, 2 m", "Wireless mouse",
+		"Mechanical keyboard, ISO layout, brown switches, with wrist rest and a spare set of key caps", "Monitor arm",
 		"Webcam cover, set of three", "Laptop stand, aluminium", "Whiteboard markers, assorted",
 	}
 	lines := make([]line, n)
@@ -215,7 +218,8 @@ func longNames() []line {
 	return []line{
 		{strings.Repeat("Aluminium", 28) + "Case", 1, 12_345_00, 100_00},
 		{strings.Repeat("extra ", 42) + "long", 2, 99_99, 0},
-		{"Tom & <b>Jerry</b>, 10 × 20 mm, «quoted», “curly”, back\\slash, (brackets) and a 100 % honest description of what it is", 3, 1_00, 0},
+		{"Tom & <b>Jerry</b>, 10 × 20 mm, «quoted», “curly”, back\\slash, (brackets) " +
+			"and a 100 % honest description of what it is", 3, 1_00, 0},
 		{strings.Repeat("W", order.MaxText), 1, 5_00, 0},
 	}
 }
