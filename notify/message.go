@@ -201,14 +201,14 @@ func calculation(i order.Item) string {
 	return s
 }
 
-// totalRows returns labels and amounts that add up to the total. Shipping is
-// left out where it costs nothing.
+// totalRows returns labels and amounts that add up to the total. Where shipping
+// costs nothing, one row is enough for the amount without VAT.
 func totalRows(v *view) []row {
-	rows := []row{{"Subtotal", v.order.Subtotal.Display()}}
+	var rows []row
 	if !v.order.Shipping.IsZero() {
-		rows = append(rows, row{"Shipping", v.order.Shipping.Display()})
+		rows = []row{{"Subtotal", v.order.Subtotal.Display()}, {"Shipping", v.order.Shipping.Display()}}
 	}
-	if net, err := v.order.Subtotal.Add(v.order.Shipping); err == nil {
+	if net, err := v.order.Total.Sub(v.order.Tax); err == nil {
 		rows = append(rows, row{"Total excl. VAT", net.Display()})
 	}
 	return append(rows, row{"VAT (" + v.order.TaxRate.Percent().Display() + ")", v.order.Tax.Display()})

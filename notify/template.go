@@ -482,8 +482,8 @@ func showsText(name string) bool {
 // isLink reports whether an attribute leads or loads somewhere.
 func isLink(name string) bool {
 	switch name {
-	case "action", "archive", "background", "cite", "classid", "codebase", "content-location", "data", "dynsrc", "formaction",
-		"href", "icon", "itemid", "longdesc", "lowsrc", "manifest", "ping", "poster", "profile", "src", "srcdoc", "srcset", "usemap":
+	case "action", "archive", "background", "cite", "classid", "codebase", "data", "dynsrc", "formaction",
+		"href", "icon", "longdesc", "lowsrc", "manifest", "ping", "poster", "profile", "src", "srcdoc", "srcset", "usemap":
 		return true
 	}
 	return strings.HasSuffix(name, ":href") || strings.HasSuffix(name, ":src")
