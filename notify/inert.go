@@ -36,17 +36,17 @@ func inert(s string) string {
 	return b.String()
 }
 
-// isWord reports whether r may stand in a name of a host.
+// isWord reports whether r may stand in the name of a host, or is ignored in
+// one: SOFT HYPHEN, ZERO WIDTH SPACE, WORD JOINER.
 func isWord(r rune) bool {
-	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || r == '-' || r == '_' || r == '\u00ad' || r == '\u200b' || r == '\u2060'
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || strings.ContainsRune("-_\u00ad\u200b\u2060", r)
 }
 
 // address returns a customer's e-mail address for the team. A plain one is
 // shown as it is, since the team has to copy it, and answers to it anyway.
 func address(email string) string {
 	local, _, _ := strings.Cut(email, "@")
-	plain := order.IsEmail(email) && !strings.ContainsAny(local, "/:") && !strings.HasPrefix(strings.ToLower(local), "www.")
-	if !plain {
+	if !order.IsEmail(email) || strings.ContainsAny(local, "/:") || strings.HasPrefix(strings.ToLower(local), "www.") {
 		return inert(email)
 	}
 	return email

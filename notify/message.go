@@ -216,7 +216,9 @@ func totalRows(v *view) []row {
 
 func billingRows(v *view) []row {
 	a := v.order.BillingAddress
-	lines := []string{a.Company, a.FullName, a.Street, a.City, strings.TrimSpace(a.Province + " " + a.PostalCode), order.CountryName(a.Country)}
+	lines := []string{
+		a.Company, a.FullName, a.Street, a.City, a.Province + " " + a.PostalCode, order.CountryName(a.Country),
+	}
 	if a.VATNumber != "" {
 		lines = append(lines, "VAT number "+a.VATNumber)
 	}
@@ -274,6 +276,9 @@ func paymentMethod(v *view) string {
 	}
 	words := inert(strings.NewReplacer("_", " ", "-", " ").Replace(method))
 	first, size := utf8.DecodeRuneInString(words)
+	if size == 0 {
+		return ""
+	}
 	return string(unicode.ToUpper(first)) + words[size:]
 }
 
@@ -310,21 +315,23 @@ func (a audience) change(v *view) string {
 // nextSteps says what happens now, or what the reader may do.
 func nextSteps(v *view) string {
 	const fewDays = "It can take a few days until your bank shows the amount."
-	_, paid := v.order.FirstEntry(order.EventPaid)
-	switch {
-	case v.entry.Type == order.EventCreated && v.order.Total.IsZero():
-		return "There is nothing to pay. We are preparing your order and will tell you when it is completed."
-	case v.entry.Type == order.EventCreated:
-		return "We will start on your order once your payment has arrived. Your pro-forma invoice, with how to pay, is with your order."
-	case v.entry.Type == order.EventPaid:
+	switch v.entry.Type {
+	case order.EventCreated:
+		if v.order.Total.IsZero() {
+			return "There is nothing to pay. We are preparing your order and will tell you when it is completed."
+		}
+		return "We will start on your order once your payment has arrived. " +
+			"Your pro-forma invoice, with how to pay, is with your order."
+	case order.EventPaid:
 		return "We are preparing your order and will tell you when it is completed. Your invoice is with your order."
-	case v.entry.Type == order.EventCompleted:
+	case order.EventCompleted:
 		return "There is nothing more for you to do. If something is missing or wrong, please tell us."
-	case v.entry.Type == order.EventCancelled:
+	case order.EventCancelled:
 		return "You do not need to pay for it. If you have already paid, we will refund you."
-	case v.entry.Type == order.EventRefunded && paid:
-		return fewDays + " Your credit note is with your order."
-	case v.entry.Type == order.EventRefunded:
+	case order.EventRefunded:
+		if _, paid := v.order.FirstEntry(order.EventPaid); paid {
+			return fewDays + " Your credit note is with your order."
+		}
 		return "Your payment arrived after the order was cancelled. " + fewDays
 	default:
 		return ""

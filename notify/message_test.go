@@ -173,6 +173,21 @@ func TestPayment(t *testing.T) {
 	}
 }
 
+func TestPaymentMethod(t *testing.T) {
+	for _, tt := range []struct{ method, want string }{
+		{"payfast", "Payfast"}, {"eft", "EFT"}, {"credit_card", "Credit card"}, {"snap-scan", "Snap scan"}, {"élan", "Élan"}, {" ", ""},
+	} {
+		t.Run(tt.method, func(t *testing.T) {
+			is := is.New(t)
+			o := placed()
+			o.PaymentMethod = tt.method
+			m, err := customer().Render(o, created(o), supplier(), "{{paymentMethod}}")
+			is.NoErr(err)
+			is.Equal(m.HTML, tt.want)
+		})
+	}
+}
+
 // phishing are texts that a customer could try to have delivered by us.
 var phishing = []string{
 	"Your parcel is held. Pay R 49 at https://evil.example/pay",
@@ -230,6 +245,27 @@ func TestGreeting(t *testing.T) {
 			is.Equal(stdhtml.UnescapeString(m.HTML), "<b>"+tt.want+"</b>") // and in the template
 		})
 	}
+}
+
+// Every mail has its template among the shipped ones, and every shipped one is
+// some mail's.
+func TestShippedTemplates(t *testing.T) {
+	is := is.New(t)
+	var used []string
+	for _, s := range []*notify.Sender{customerOf(nil, nil), internal(nil, nil)} {
+		for _, status := range order.Statuses() {
+			used = append(used, s.Template(order.EventType("order."+string(status))))
+		}
+		used = append(used, s.Template(order.EventCreated))
+	}
+	slices.Sort(used)
+	used = slices.DeleteFunc(slices.Compact(used), func(key string) bool { return key == "" })
+	is.Equal(used, templateKeys())
+	for _, key := range templateKeys() {
+		is.NoErr(notify.CheckTemplate(key, defaultTemplate(t, key)))
+	}
+	is.True(notify.CheckTemplate(key, "{{orderDetailsUrl}}") != nil)   // the team's
+	is.True(notify.CheckTemplate("customer/other.html", "<p>") != nil) // no mail's
 }
 
 func TestTeamSeesTheCustomer(t *testing.T) {

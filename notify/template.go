@@ -391,8 +391,8 @@ func (p *parser) isElement(name string) bool {
 		"abbr", "cite", "q", "time", "bdi", "bdo", "wbr":
 		return true
 	}
-	// Outlook's own, of which only Outlook knows.
-	return p.comment && (name == "xml" || strings.HasPrefix(name, "o:") || strings.HasPrefix(name, "v:") || strings.HasPrefix(name, "w:"))
+	prefix, _, _ := strings.Cut(name, ":")
+	return p.comment && (prefix == "xml" || prefix == "o" || prefix == "v" || prefix == "w") // Outlook's own.
 }
 
 // An attribute is a name with a value. Value starts at offset; quote is 0 where
@@ -498,7 +498,7 @@ func (p *parser) link(at int, a attribute) {
 		switch {
 		case strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 			p.problem(at, "%s has a space or a control character", a.name)
-		case scheme == "https", scheme == "http", scheme == "mailto", scheme == "tel", scheme == "cid", strings.HasPrefix(target, "#"):
+		case slices.Contains([]string{"https", "http", "mailto", "tel", "cid"}, scheme), strings.HasPrefix(target, "#"):
 		default:
 			p.problem(at, "%s leads to %q: only https, http, mailto, tel, cid and # may stand here", a.name, target)
 		}

@@ -236,8 +236,10 @@ func TestHostileValues(t *testing.T) {
 	}
 }
 
-// checkInert renders the template with the value wherever a customer or a shop can put one, and fails the test unless the
-// document has the same tags, attributes, styles and scripts as with a harmless value, and leads nowhere new.
+// checkInert renders the template with the value wherever a customer or a shop
+// can put one, and fails the test unless the document has the same tags,
+// attributes, styles and scripts as with a harmless value, and leads nowhere
+// new.
 func checkInert(t *testing.T, template, value string) {
 	t.Helper()
 	render := func(value string) (notify.Message, error) {

@@ -71,7 +71,8 @@ func mailSamples(samples []sample.Sample) ([]sample.Sample, error) {
 	arabic.Name = "arabic"
 	arabic.Order.CustomerName = "فاطمة الزهراء"
 	arabic.Order.BillingAddress = order.BillingAddress{
-		FullName: "فاطمة الزهراء", Street: "١٢ شارع التحرير", City: "القاهرة", Province: "القاهرة", PostalCode: "11511", Country: "EG",
+		FullName: "فاطمة الزهراء", Street: "١٢ شارع التحرير", City: "القاهرة", Province: "القاهرة",
+		PostalCode: "11511", Country: "EG",
 	}
 	return []sample.Sample{completed, arabic}, nil
 }
