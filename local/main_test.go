@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/bbws/order-lambda/local/gateway"
 )
 
 func TestDemo(t *testing.T) {
@@ -26,11 +28,20 @@ func TestDemo(t *testing.T) {
 	} {
 		is.True(strings.Contains(out.String(), "("+role+")")) // every role is seen at work
 	}
-	file := regexp.MustCompile(`\S+\.pdf,`).FindString(out.String())
-	pdf, err := os.ReadFile(strings.TrimSuffix(file, ","))
-	is.NoErr(err)
-	is.True(bytes.HasPrefix(pdf, []byte("%PDF-"))) // the invoice is in the file that is named
-
+	for _, said := range []string{
+		`accepted    ORD-`, `"Order Confirmation: `, `"New Order Received: `, `"Payment Received: `, `"Order Paid: `,
+		`"Order Completed: `, `"Refund: `, `"Order Refunded: `, "tax invoice INV-", "credit note CN-",
+		`{"sequence":5,"type":"order.refunded"`, "order.refunded    ",
+	} {
+		is.True(strings.Contains(out.String(), said)) // every step of the life
+	}
+	files := regexp.MustCompile(`\S+\.pdf,`).FindAllString(out.String(), -1)
+	is.Equal(len(files), 3) // documents
+	for _, file := range files {
+		pdf, err := os.ReadFile(strings.TrimSuffix(file, ","))
+		is.NoErr(err)
+		is.True(bytes.HasPrefix(pdf, []byte("%PDF-")))
+	}
 	left, err := exec.Command("ps", "-axo", "ppid=,stat=,comm=").Output()
 	is.NoErr(err)
 	for line := range strings.Lines(string(left)) {
@@ -71,7 +82,7 @@ func TestRunStaysUpUntilItIsStopped(t *testing.T) {
 	is.Equal(fmt.Sprint(err), "127.0.0.1:"+port+" is in use: stop what listens there, or choose another port with PORT=…")
 	is.NoErr(listener.Close())
 
-	out := &signalWriter{text: "Ctrl-C", seen: make(chan struct{})}
+	out := &signalWriter{text: "error of the roles:", seen: make(chan struct{})}
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"run", "-port", port}, out) }()
 	select {
@@ -82,8 +93,25 @@ func TestRunStaysUpUntilItIsStopped(t *testing.T) {
 	conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second)
 	is.NoErr(err) // it is still there
 	is.NoErr(conn.Close())
+	placeOrder(t, port)
 	cancel()
 	is.NoErr(<-ended)
+	is.True(strings.Contains(out.buf.String(), "request answered  status=202")) // it tells of orders
+}
+
+// placeOrder places an order at the API on a port of this machine.
+func placeOrder(t *testing.T, port string) {
+	t.Helper()
+	is := is.New(t)
+	token, err := gateway.Token(gateway.Identity{Tenant: "tenant-1", Email: customer}, time.Minute)
+	is.NoErr(err)
+	api := gateway.Client{URL: "http://127.0.0.1:" + port, Token: token}
+	var accepted struct{ OrderID string }
+	is.NoErr(api.Do(t.Context(), "POST", "/v1.0/orders", gateway.Placement(customer, "cart-good"), &accepted))
+	for o := (gateway.Order{}); !o.Recorded(); {
+		o, err = api.Order(t.Context(), accepted.OrderID)
+		is.NoErr(err)
+	}
 }
 
 func TestToken(t *testing.T) {

@@ -1,7 +1,9 @@
-// Package cartstub stands in for the Cart API (contract, section 8). The id of a cart chooses what it answers.
+// Package cartstub stands in for the Cart API (contract, section 8). The id of a
+// cart chooses what it answers.
 package cartstub
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,50 +16,104 @@ import (
 type Kind struct {
 	Name string // the id without the prefix "cart-" and without what follows a further "-"
 	What string // what the stub answers
-	// answer answers the nth request for one cart, counted from 1.
-	answer func(w http.ResponseWriter, c cart, n int)
+
+	status func(n int) int // of the nth answer for one cart, counted from 1; nil means 200
+	change func(*cart)     // of the cart that a good answer shows; nil means none
+	body   string          // in place of the cart
+	wait   time.Duration   // before the answer
 }
 
-// Kinds returns the carts, for people to choose from. cart-missing, cart-missing-1 and cart-missing-tuesday are all of
-// the kind missing; the kinds that count do so for each id. Every other id is a good cart.
+// Kinds returns the carts, for people to choose from. cart-missing,
+// cart-missing-1 and cart-missing-tuesday are all of the kind missing; the kinds
+// that count do so for each id. Every other id is a good cart.
 func Kinds() []Kind {
-	return []Kind{
-		{"good", "one line at 250.00 after a discount of 50.00, campaign SUMMER25", good},
-		{"shipping", "three lines and shipping of 99.50", with(func(c *cart) { c.Items, c.Shipping = threeItems(), "99.50" })},
-		{"bare", "as good, but neither inside an envelope nor with a currency or a campaign", bare},
-		{"large", "200 lines, which is as many as allowed", with(func(c *cart) { c.Items = manyItems(200) })},
-		{"totals", "as good, with totals that are wrong", with(func(c *cart) { c.Total = "1.00" })},
-		{"flaky", "500 twice, then as good", func(w http.ResponseWriter, c cart, n int) {
-			if n <= 2 {
-				fail(w, http.StatusInternalServerError)
-				return
+	always := func(status int) func(int) int { return func(int) int { return status } }
+	first := func(times, status int) func(int) int {
+		return func(n int) int {
+			if n <= times {
+				return status
 			}
-			good(w, c, n)
-		}},
-		{"late", "503 six times, so that a whole delivery fails, then as good", func(w http.ResponseWriter, c cart, n int) {
-			if n <= 6 {
-				fail(w, http.StatusServiceUnavailable)
-				return
-			}
-			good(w, c, n)
-		}},
-		{"broken", "500 always", status(http.StatusInternalServerError)},
-		{"limited", "429 always", status(http.StatusTooManyRequests)},
-		{"slow", "an answer after five seconds, two more than the client waits", func(w http.ResponseWriter, c cart, n int) {
-			time.Sleep(5 * time.Second)
-			good(w, c, n)
-		}},
-		{"missing", "404", status(http.StatusNotFound)},
-		{"gone", "410", status(http.StatusGone)},
-		{"refused", "400", status(http.StatusBadRequest)},
-		{"empty", "no lines", with(func(c *cart) { c.Items = []item{} })},
-		{"crowded", "201 lines, which is one too many", with(func(c *cart) { c.Items = manyItems(201) })},
-		{"foreign", "the cart of another tenant", with(func(c *cart) { c.TenantID = "another-tenant" })},
-		{"currency", "a currency that does not exist", with(func(c *cart) { c.Currency = "ZZZ" })},
-		{"fraction", "a price of a tenth of a cent", with(func(c *cart) { c.Items[0].UnitPrice = "0.001" })},
-		{"malformed", "a body that is no JSON", func(w http.ResponseWriter, _ cart, _ int) { _, _ = w.Write([]byte(`{"cartId": `)) }},
-		{"huge", "a body of more than 1 MiB", with(func(c *cart) { c.Items[0].ProductName = strings.Repeat("x", 1<<20) })},
+			return http.StatusOK
+		}
 	}
+	return []Kind{
+		{Name: "good", What: "one line at 250.00 after a discount of 50.00, campaign SUMMER25"},
+		{Name: "shipping", What: "three lines and shipping of 99.50", change: func(c *cart) { c.Items, c.Shipping = threeItems(), "99.50" }},
+		{Name: "bare", What: "as good, but neither inside an envelope nor with a currency or a campaign", change: func(c *cart) { c.bare, c.Currency, c.Campaign = true, "", nil }},
+		{Name: "large", What: "200 lines, which is as many as allowed", change: func(c *cart) { c.Items = manyItems(200) }},
+		{Name: "totals", What: "as good, with totals that are wrong", change: func(c *cart) { c.Total = "1.00" }},
+		{Name: "flaky", What: "500 twice, then as good", status: first(2, http.StatusInternalServerError)},
+		{Name: "late", What: "503 six times, so that whole deliveries fail, then as good", status: first(6, http.StatusServiceUnavailable)},
+		{Name: "broken", What: "500 always", status: always(http.StatusInternalServerError)},
+		{Name: "limited", What: "429 always", status: always(http.StatusTooManyRequests)},
+		{Name: "slow", What: "an answer after five seconds, two more than the client waits", wait: 5 * time.Second},
+		{Name: "missing", What: "404", status: always(http.StatusNotFound)},
+		{Name: "gone", What: "410", status: always(http.StatusGone)},
+		{Name: "refused", What: "400", status: always(http.StatusBadRequest)},
+		{Name: "empty", What: "no lines", change: func(c *cart) { c.Items = []item{} }},
+		{Name: "crowded", What: "201 lines, which is one too many", change: func(c *cart) { c.Items = manyItems(201) }},
+		{Name: "foreign", What: "the cart of another tenant", change: func(c *cart) { c.TenantID = "another-tenant" }},
+		{Name: "currency", What: "a currency that does not exist", change: func(c *cart) { c.Currency = "ZZZ" }},
+		{Name: "fraction", What: "a price of a tenth of a cent", change: func(c *cart) { c.Items[0].UnitPrice = "0.001" }},
+		{Name: "malformed", What: "a body that is no JSON", body: `{"cartId": `},
+		{Name: "huge", What: "a body of more than 1 MiB", change: func(c *cart) { c.Items[0].ProductName = strings.Repeat("x", 1<<20) }},
+	}
+}
+
+// Answer returns the nth answer, counted from 1, for a tenant's cart, and how
+// long it takes. A cart belongs to whichever tenant asks for it.
+func Answer(tenant, id string, n int) (status int, body []byte, wait time.Duration) {
+	name, _, _ := strings.Cut(strings.TrimPrefix(id, "cart-"), "-")
+	kind := Kind{}
+	for _, k := range Kinds() {
+		if k.Name == name {
+			kind = k
+		}
+	}
+	if kind.status != nil {
+		status = kind.status(n)
+	}
+	if status = cmp.Or(status, http.StatusOK); status != http.StatusOK {
+		body, _ = json.Marshal(map[string]any{"success": false, "error": http.StatusText(status)}) // texts always marshal
+		return status, body, kind.wait
+	}
+	if kind.body != "" {
+		return status, []byte(kind.body), kind.wait
+	}
+	c := cart{CartID: id, TenantID: tenant, Currency: "ZAR", Items: []item{hosting()}, Campaign: summer()}
+	if kind.change != nil {
+		kind.change(&c)
+	}
+	var answer any = c
+	if !c.bare {
+		answer = map[string]any{"success": true, "data": c}
+	}
+	body, _ = json.Marshal(answer) // so do numbers of ours
+	return status, body, kind.wait
+}
+
+// New returns the Cart API: GET /{cartId} with the header X-Tenant-Id.
+func New() http.Handler {
+	var mu sync.Mutex
+	asked := map[string]int{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{cartId}", func(w http.ResponseWriter, r *http.Request) {
+		tenant, id := r.Header.Get("X-Tenant-Id"), r.PathValue("cartId")
+		if tenant == "" || r.Header.Get("X-Correlation-Id") == "" {
+			http.Error(w, `{"success": false}`, http.StatusBadRequest)
+			return
+		}
+		mu.Lock()
+		asked[id]++
+		n := asked[id]
+		mu.Unlock()
+		status, body, wait := Answer(tenant, id, n)
+		time.Sleep(wait)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write(body)
+	})
+	return mux
 }
 
 type cart struct {
@@ -68,9 +124,12 @@ type cart struct {
 	Shipping json.Number `json:"shipping,omitempty"`
 	Campaign *campaign   `json:"campaign,omitempty"`
 	Total    json.Number `json:"total,omitempty"`
+
+	bare bool // not inside an envelope
 }
 
-// item is a line. Amounts are JSON numbers with two decimals, which a float would not keep.
+// item is a line. Amounts are JSON numbers with two decimals, which a float
+// would not keep.
 type item struct {
 	ID          string      `json:"id"`
 	ProductID   string      `json:"productId"`
@@ -125,59 +184,4 @@ func summer() *campaign {
 		TermsConditionsLink: "https://kimmyai.io/terms/summer25", FromDate: "2025-11-01", ToDate: "2026-01-31", IsValid: true,
 		DateCreated: "2025-10-15T08:00:00Z", DateLastUpdated: "2025-10-16T08:00:00Z", LastUpdatedBy: "marketing@kimmyai.io", Active: true,
 	}
-}
-
-// New returns the Cart API: GET /{cartId} with the header X-Tenant-Id. A cart belongs to whichever tenant asks for it.
-func New() http.Handler {
-	kinds := map[string]Kind{}
-	for _, kind := range Kinds() {
-		kinds[kind.Name] = kind
-	}
-	var mu sync.Mutex
-	asked := map[string]int{}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{cartId}", func(w http.ResponseWriter, r *http.Request) {
-		tenant, id := r.Header.Get("X-Tenant-Id"), r.PathValue("cartId")
-		if tenant == "" || r.Header.Get("X-Correlation-Id") == "" {
-			fail(w, http.StatusBadRequest)
-			return
-		}
-		mu.Lock()
-		asked[id]++
-		n := asked[id]
-		mu.Unlock()
-		name, _, _ := strings.Cut(strings.TrimPrefix(id, "cart-"), "-")
-		kind, ok := kinds[name]
-		if !ok {
-			kind = kinds["good"]
-		}
-		w.Header().Set("Content-Type", "application/json")
-		kind.answer(w, cart{CartID: id, TenantID: tenant, Currency: "ZAR", Items: []item{hosting()}, Campaign: summer()}, n)
-	})
-	return mux
-}
-
-func good(w http.ResponseWriter, c cart, _ int) {
-	_ = json.NewEncoder(w).Encode(map[string]any{"success": true, "data": c})
-}
-
-func bare(w http.ResponseWriter, c cart, _ int) {
-	c.Currency, c.Campaign = "", nil
-	_ = json.NewEncoder(w).Encode(c)
-}
-
-func with(change func(*cart)) func(http.ResponseWriter, cart, int) {
-	return func(w http.ResponseWriter, c cart, n int) {
-		change(&c)
-		good(w, c, n)
-	}
-}
-
-func status(code int) func(http.ResponseWriter, cart, int) {
-	return func(w http.ResponseWriter, _ cart, _ int) { fail(w, code) }
-}
-
-func fail(w http.ResponseWriter, code int) {
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(map[string]any{"success": false, "error": http.StatusText(code)})
 }

@@ -53,7 +53,7 @@ func TestCarts(t *testing.T) {
 func TestFailures(t *testing.T) {
 	for id, permanent := range map[string]bool{
 		"cart-missing": true, "cart-gone": true, "cart-refused": true, "cart-malformed": true, "cart-huge": true, "cart-currency": true,
-		"cart-crowded": true, "cart-fraction": true, "cart-broken": false, "cart-limited": false, "cart-late": false,
+		"cart-fraction": true, "cart-crowded": true, "cart-broken": false, "cart-limited": false, "cart-late": false,
 	} {
 		t.Run(id, func(t *testing.T) {
 			is := is.New(t)
