@@ -57,8 +57,8 @@ func life() []stage {
 	}
 }
 
-// An expectation is something that is to happen, and what there is to tell about
-// it as soon as it has.
+// An expectation is something that is to happen, and what there is to tell
+// about it as soon as it has.
 type expectation struct {
 	what string
 	seen func(ctx context.Context) (string, error) // "" while it has not

@@ -1,5 +1,5 @@
-// Package cartstub stands in for the Cart API (contract, section 8). The id of a
-// cart chooses what it answers.
+// Package cartstub stands in for the Cart API (contract, section 8). The id of
+// a cart chooses what it answers.
 package cartstub
 
 import (
@@ -24,8 +24,8 @@ type Kind struct {
 }
 
 // Kinds returns the carts, for people to choose from. cart-missing,
-// cart-missing-1 and cart-missing-tuesday are all of the kind missing; the kinds
-// that count do so for each id. Every other id is a good cart.
+// cart-missing-1 and cart-missing-tuesday are all of the kind missing; the
+// kinds that count do so for each id. Every other id is a good cart.
 func Kinds() []Kind {
 	always := func(status int) func(int) int { return func(int) int { return status } }
 	first := func(times, status int) func(int) int {

@@ -15,7 +15,8 @@ import (
 	"github.com/bbws/order-lambda/roles/cart"
 )
 
-// newClient returns the service's own client, so that the stub is held to what that reads.
+// newClient returns the service's own client, so that the stub is held to what
+// that reads.
 func newClient(t *testing.T) *cart.Client {
 	server := httptest.NewServer(cartstub.New())
 	t.Cleanup(server.Close)

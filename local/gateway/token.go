@@ -19,8 +19,8 @@ const (
 	audience = "customer-portal"
 )
 
-// key signs the tokens of every local stack. It is no secret: it opens nothing but services on this machine that hold
-// made-up orders.
+// key signs the tokens of every local stack. It is no secret: it opens nothing
+// but services on this machine that hold made-up orders.
 func key() ed25519.PrivateKey {
 	seed := sha256.Sum256([]byte("the local stack's user pool"))
 	return ed25519.NewKeyFromSeed(seed[:])
@@ -33,7 +33,8 @@ type Identity struct {
 	Groups []string // cognito:groups; left out if empty
 }
 
-// Token returns a token that the gateway accepts for the given time. A negative time makes one that has expired.
+// Token returns a token that the gateway accepts for the given time. A negative
+// time makes one that has expired.
 func Token(id Identity, valid time.Duration) (string, error) {
 	now := time.Now()
 	claims := jwt.MapClaims{
@@ -52,8 +53,9 @@ func Token(id Identity, valid time.Duration) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims).SignedString(key())
 }
 
-// authorize checks an Authorization header as a Cognito authorizer does, with or without "Bearer", and returns the claims
-// as API Gateway passes them on: every one a string, lists joined by commas, times spelled out.
+// authorize checks an Authorization header as a Cognito authorizer does, with
+// or without "Bearer", and returns the claims as API Gateway passes them on:
+// every one a string, lists joined by commas, times spelled out.
 func authorize(header string) (map[string]any, error) {
 	token := strings.TrimPrefix(header, "Bearer ")
 	if token == "" {

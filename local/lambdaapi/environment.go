@@ -72,7 +72,7 @@ func (f *Function) start() (*environment, error) {
 // emulator keeps the id of the function's process to itself, and gives it a
 // group of its own: so the process says its id before it becomes the program.
 func (f *Function) launch(front, back string, env []string) *exec.Cmd {
-	command := exec.Command(f.config.Emulator, append(Arguments(front, back), //nolint:gosec // what the caller configures
+	command := exec.Command(f.config.Emulator, append(Arguments(front, back),
 		"/bin/sh", "-c", `echo "`+pidMark+`$$"; exec "$0"`, f.config.Program)...)
 	command.Env = env
 	return command
@@ -191,7 +191,7 @@ func freeAddresses() (one, other string, err error) {
 	const first, ports, tries = 20_000, 12_000, 100
 	var free []string
 	for range tries {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(ports))) //nolint:gosec // no secret
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(ports)))
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			continue

@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// TestInBrowser places an order on the page, watches it become recorded, opens its invoice and reads its mail. The
-// screenshots are in out/.
+// TestInBrowser places an order on the page, watches it become recorded, opens
+// its invoice and reads its mail. The screenshots are in out/.
 func TestInBrowser(t *testing.T) {
 	is := is.New(t)
 	node, err := exec.LookPath("node")
@@ -54,7 +54,8 @@ func TestInBrowser(t *testing.T) {
 	is.NoErr(err) // nothing is wrong with the page
 }
 
-// chromium returns the path of a browser: the one that CHROMIUM names, or the first of the usual names.
+// chromium returns the path of a browser: the one that CHROMIUM names, or the
+// first of the usual names.
 func chromium(t *testing.T) string {
 	t.Helper()
 	if path := os.Getenv("CHROMIUM"); path != "" {

@@ -1,6 +1,7 @@
-// Package page serves the page of the local stack: the contract, rendered so that it can be tried, and beside it what happens
-// behind the API. The renderer is a package from npm that `make setup` installs beside this file; nothing is loaded from
-// elsewhere.
+// Package page serves the page of the local stack: the contract, rendered so
+// that it can be tried, and beside it what happens behind the API. The renderer
+// is a package from npm that `make setup` installs beside this file; nothing is
+// loaded from elsewhere.
 package page
 
 import (
@@ -24,7 +25,8 @@ import (
 type Source interface {
 	// Status returns the present state.
 	Status(ctx context.Context) (Status, error)
-	// Token returns a token that the API accepts. The error says what is wrong with the tenant.
+	// Token returns a token that the API accepts. The error says what is wrong
+	// with the tenant.
 	Token(tenant string, admin bool) (string, error)
 	// Invoice returns a link to an order's invoice that works for a while.
 	Invoice(ctx context.Context, tenant, orderID string) (string, error)
@@ -73,7 +75,8 @@ type Queue struct {
 //go:embed index.html page.css page.js
 var files embed.FS
 
-// Handler returns the page, for the root of the local gateway. The directory is that of the repository.
+// Handler returns the page, for the root of the local gateway. The directory is
+// that of the repository.
 func Handler(repository string, source Source) (http.Handler, error) {
 	renderer := filepath.Join(repository, "local", "page", "node_modules", "swagger-ui-dist")
 	if _, err := os.Stat(filepath.Join(renderer, "swagger-ui-bundle.js")); errors.Is(err, fs.ErrNotExist) {
@@ -119,8 +122,9 @@ func Handler(repository string, source Source) (http.Handler, error) {
 	return local(mux), nil
 }
 
-// local lets only pages of this machine in, because the page gives tokens away: a foreign site whose name was made to lead
-// here is refused. It also keeps the page from loading anything from elsewhere.
+// local lets only pages of this machine in, because the page gives tokens away:
+// a foreign site whose name was made to lead here is refused. It also keeps the
+// page from loading anything from elsewhere.
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
@@ -138,8 +142,9 @@ func local(next http.Handler) http.Handler {
 	})
 }
 
-// document returns the contract as JSON for its readers: without what only API Gateway reads, and without the preflights.
-// The renderer takes the page's own server where no other is named.
+// document returns the contract as JSON for its readers: without what only API
+// Gateway reads, and without the preflights. The renderer takes the page's own
+// server where no other is named.
 func document(file string) ([]byte, error) {
 	doc, err := openapi3.NewLoader().LoadFromFile(file)
 	if err != nil {

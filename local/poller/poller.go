@@ -36,7 +36,8 @@ func invoke(ctx context.Context, function Invoker, event any, ids []string) (fai
 // parseAnswer reads the function's answer as Lambda does: nothing or an empty
 // list means that every record was handled; an answer that cannot be
 // understood, or one that names a record which was not in the batch, that none
-// was (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
+// was
+// (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
 func parseAnswer(answer []byte, ids []string) (failed []string, err error) {
 	if len(answer) == 0 {
 		return nil, nil

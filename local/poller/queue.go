@@ -99,7 +99,8 @@ func (c *Queue) receive(ctx context.Context, limit int, wait int32) []types.Mess
 	return out.Messages
 }
 
-// handle invokes the function with a batch and deletes the messages that it handled.
+// handle invokes the function with a batch and deletes the messages that it
+// handled.
 func (c *Queue) handle(ctx context.Context, messages []types.Message) {
 	event := c.event(messages)
 	failed, err := c.invoke(ctx, event)

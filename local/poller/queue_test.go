@@ -70,7 +70,8 @@ func (b batch) bodies() []string {
 	return bodies
 }
 
-// start makes a queue with the given visibility timeout in seconds and messages in it and runs a poller on it until the test ends.
+// start makes a queue with the given visibility timeout in seconds and messages
+// in it and runs a poller on it until the test ends.
 func start(t *testing.T, visibility string, mapping Queue, function invokerFunc, bodies ...string) (url string, batches chan batch) {
 	t.Helper()
 	is := is.New(t)

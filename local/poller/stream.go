@@ -241,8 +241,8 @@ func (s *Stream) matches(record Record) bool {
 	return matches(pattern, value)
 }
 
-// matches reports whether a value matches a pattern of Lambda's event filtering,
-// as far as deploy/roles.json uses it: equal values, and prefixes
+// matches reports whether a value matches a pattern of Lambda's event
+// filtering, as far as deploy/roles.json uses it: equal values, and prefixes
 // (https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html).
 func matches(pattern, value any) bool {
 	switch pattern := pattern.(type) {

@@ -57,7 +57,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A hook sees a role's request to AWS before it is passed on. If it returns false, it is not.
+// A hook sees a role's request to AWS before it is passed on. If it returns
+// false, it is not.
 type hook func(role, service, body string, r *http.Request) bool
 
 type hookList struct {
@@ -274,7 +275,8 @@ func mailsAbout(t *testing.T, o gateway.Order, to string) (found []stack.Mail) {
 		t.Fatal(err)
 	}
 	for _, m := range mails {
-		// Order numbers are a tenant's own; each mail links to the order by its id.
+		// Order numbers are a tenant's own; each mail links to the order by its
+		// id.
 		if slices.Contains(m.Destination.To, to) && strings.Contains(m.Body.Text, o.ID) {
 			found = append(found, m)
 		}
@@ -358,7 +360,8 @@ func creation(u user, orderID, cart string) string {
 		"city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA"}}`, orderID, u.tenant, u.email, cart)
 }
 
-// deadLetters returns the ids of the messages that the recorder could not handle.
+// deadLetters returns the ids of the messages that the recorder could not
+// handle.
 func deadLetters(t *testing.T) (ids []string) {
 	t.Helper()
 	messages, err := service.DeadLetters(t.Context(), recorder)

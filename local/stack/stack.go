@@ -1,6 +1,7 @@
-// Package stack runs the whole service on this machine: the AWS services, the eight roles as processes of the real
-// binary, each behind the Lambda Runtime API, the queues' event source mappings, the API and a Cart API. The end-to-end
-// tests use it as well as `make run`.
+// Package stack runs the whole service on this machine: the AWS services, the
+// eight roles as processes of the real binary, each behind the Lambda Runtime
+// API, the queues' event source mappings, the API and a Cart API. The
+// end-to-end tests use it as well as `make run`.
 package stack
 
 import (
@@ -54,7 +55,8 @@ const (
 	topic           = "bbws-order-events-" + Environment
 	account         = "000000000000"
 
-	// FromAddress and TeamAddress are where mails come from, and where internal ones go.
+	// FromAddress and TeamAddress are where mails come from, and where internal
+	// ones go.
 	FromAddress = "orders@kimmyai.io"
 	TeamAddress = "team@kimmyai.io"
 
@@ -68,31 +70,34 @@ const (
 	visibilityFactor = 6                      // of a function's timeout
 )
 
-// Options say how a stack differs from the deployed service. The zero value does not, but for the free port.
+// Options say how a stack differs from the deployed service. The zero value
+// does not, but for the free port.
 type Options struct {
-	// Binary is the program of the eight roles. If it is empty it is built from the repository.
+	// Binary is the program of the eight roles. If it is empty it is built from
+	// the repository.
 	Binary string
 
 	// Image, if set, is the container image that the roles run from in place of
 	// the binary, and Docker the command that runs it.
 	Image, Docker string
 
-	// Unread leaves the queues and the stream alone, for a caller that hands the
-	// roles their events.
+	// Unread leaves the queues and the stream alone, for a caller that hands
+	// the roles their events.
 	Unread bool
 
 	// Address is where the API listens. Empty means a free port of 127.0.0.1.
 	Address string
 
-	// Quick shortens what only costs waiting: batch windows to 20 ms, and the time until the messages of an invocation
-	// that crashed come back to none.
+	// Quick shortens what only costs waiting: batch windows to 20 ms, and the
+	// time until the messages of an invocation that crashed come back to none.
 	Quick bool
 
 	// Settings are added to those of every role that has a setting of the name.
 	Settings map[string]string
 
-	// Around, if set, is put in front of the AWS services for each role. It may answer in their place, or do something
-	// before or after it passes a request on.
+	// Around, if set, is put in front of the AWS services for each role. It may
+	// answer in their place, or do something before or after it passes a
+	// request on.
 	Around func(role string, aws http.Handler) http.Handler
 
 	// Page says that the API's address also serves the page for people.
@@ -131,7 +136,8 @@ type Stack struct {
 	closers []func() // in the order of starting
 }
 
-// Start starts a stack. It runs until Close. The error is one line for a person.
+// Start starts a stack. It runs until Close. The error is one line for a
+// person.
 func Start(ctx context.Context, options Options) (*Stack, error) {
 	roles, err := deploy.Roles()
 	if err != nil {
@@ -225,7 +231,8 @@ func (s *Stack) progress(what string) {
 	}
 }
 
-// Build builds the binary as it is deployed, for this machine, and returns its path.
+// Build builds the binary as it is deployed, for this machine, and returns its
+// path.
 func Build(ctx context.Context, flags ...string) (string, error) {
 	root, err := emulator.Root()
 	if err != nil {
@@ -242,9 +249,9 @@ func Build(ctx context.Context, flags ...string) (string, error) {
 	return binary, os.Rename(fresh, binary)
 }
 
-// createQueues makes the queues of the consumers, and the topic that feeds those
-// of them that follow the recorder. One more queue gets every event, as another
-// system's would.
+// createQueues makes the queues of the consumers, and the topic that feeds
+// those of them that follow the recorder. One more queue gets every event, as
+// another system's would.
 func (s *Stack) createQueues(ctx context.Context) error {
 	created, err := s.SNS.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(topic)})
 	if err != nil {
@@ -310,7 +317,8 @@ func (s *Stack) subscribe(ctx context.Context, queue string, types []string) err
 	return err
 }
 
-// createBuckets makes the buckets and uploads the default templates and branding.
+// createBuckets makes the buckets and uploads the default templates and
+// branding.
 func (s *Stack) createBuckets(ctx context.Context) error {
 	for _, bucket := range []string{OrdersBucket, TemplatesBucket} {
 		_, err := s.S3.CreateBucket(ctx, &s3.CreateBucketInput{
@@ -426,7 +434,8 @@ func (s *Stack) container(front, back string, env []string) *exec.Cmd {
 	return exec.Command(s.options.Docker, append(args, "/var/runtime/bootstrap")...) //nolint:gosec // what the user asks to run
 }
 
-// settings returns a role's environment: the settings that it lists and nothing else.
+// settings returns a role's environment: the settings that it lists and nothing
+// else.
 func (s *Stack) settings(name string) []string {
 	role := s.roles[name]
 	values := map[string]string{

@@ -48,7 +48,8 @@ func (s *Stack) Invoke(ctx context.Context, role string, event []byte) ([]byte, 
 // IsConsumer reports whether a role gets batches rather than requests.
 func (s *Stack) IsConsumer(role string) bool { return s.roles[role].IsConsumer() }
 
-// Kill ends all processes of a role at once, as a crash would. The next event starts a new one.
+// Kill ends all processes of a role at once, as a crash would. The next event
+// starts a new one.
 func (s *Stack) Kill(role string) { s.functions[role].Kill() }
 
 // QueueURL returns the URL of a consumer's queue.
@@ -57,12 +58,14 @@ func (s *Stack) QueueURL(role string) string { return queueURL(queueName(s.roles
 // DeadQueueURL returns the URL of a consumer's dead-letter queue.
 func (s *Stack) DeadQueueURL(role string) string { return queueURL(deadQueueName(s.roles[role])) }
 
-// queueURL returns the URL of a queue. The emulator reads nothing but its last part.
+// queueURL returns the URL of a queue. The emulator reads nothing but its last
+// part.
 func queueURL(name string) string {
 	return "http://sqs." + emulator.Region + ".localhost/" + account + "/" + name
 }
 
-// SendCreation puts a creation message on the queue of order_creator_record, as another producer would.
+// SendCreation puts a creation message on the queue of order_creator_record, as
+// another producer would.
 func (s *Stack) SendCreation(ctx context.Context, body string) (messageID string, err error) {
 	sent, err := s.SQS.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(s.QueueURL(recorder)), MessageBody: aws.String(body)})
 	if err != nil {
@@ -109,8 +112,8 @@ func (s *Stack) Mails(ctx context.Context) ([]Mail, error) {
 // A Message is a message in a queue.
 type Message struct{ MessageID, Body string }
 
-// DeadLetters returns the messages of a role's dead-letter queue and leaves them
-// there.
+// DeadLetters returns the messages of a role's dead-letter queue and leaves
+// them there.
 func (s *Stack) DeadLetters(ctx context.Context, role string) ([]Message, error) {
 	return s.messages(ctx, deadQueueName(s.roles[role]))
 }
@@ -261,7 +264,8 @@ func (l *roleLog) close() {
 // scope finds the service that a request was signed for.
 var scope = regexp.MustCompile(`Credential=[^,]*/([^/,]+)/aws4_request`)
 
-// Service returns the AWS service that a role's request is for, by its signature: dynamodb, sqs, sns, s3 or ses.
+// Service returns the AWS service that a role's request is for, by its
+// signature: dynamodb, sqs, sns, s3 or ses.
 func Service(r *http.Request) string {
 	if found := scope.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
 		return found[1]
