@@ -43,8 +43,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("local "+command, flag.ContinueOnError)
 	switch command {
 	case "run", "demo":
-		port := flags.String("port", map[string]string{"run": "8080", "demo": "0"}[command], "port of the API on 127.0.0.1, 0 for any free one")
-		windows := flags.Bool("windows", false, "wait for fuller batches as the deployed service does, up to 5 s, rather than 20 ms")
+		port := flags.String(
+			"port",
+			map[string]string{"run": "8080", "demo": "0"}[command],
+			"port of the API on 127.0.0.1, 0 for any free one",
+		)
+		windows := flags.Bool(
+			"windows",
+			false,
+			"wait for fuller batches as the deployed service does, up to 5 s, rather than 20 ms",
+		)
 		binary := flags.String("binary", "", "path of a built binary, instead of building it")
 		if err := flags.Parse(args); err != nil {
 			return err
@@ -124,7 +132,8 @@ logs     {logs}
 TOKEN={token}
 curl -sS {url}/v1.0/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{
   "customerEmail": "thandi@example.com", "cartId": "cart-1001",
-  "billingAddress": {"street": "12 Long Street", "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA"}}'
+  "billingAddress": {"street": "12 Long Street", "city": "Cape Town", "province": "Western Cape",
+    "postalCode": "8001", "country": "ZA"}}'
 curl -sS {url}/v1.0/tenants/{tenant}/orders -H "Authorization: Bearer $TOKEN"
 
 Another token: make token TENANT=tenant-2 [ADMIN=1]. Stop: Ctrl-C.

@@ -79,7 +79,8 @@ func TestRunStaysUpUntilItIsStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	err = run(ctx, []string{"run", "-port", port}, io.Discard)
-	is.Equal(fmt.Sprint(err), "127.0.0.1:"+port+" is in use: stop what listens there, or choose another port with PORT=…")
+	is.Equal(fmt.Sprint(err),
+		"127.0.0.1:"+port+" is in use: stop what listens there, or choose another port with PORT=…")
 	is.NoErr(listener.Close())
 
 	out := &signalWriter{text: "error of the roles:", seen: make(chan struct{})}

@@ -53,7 +53,12 @@ func life() []stage {
 		},
 		{change: `{"status": "processing"}`},
 		{change: `{"status": "completed"}`, mail: "Order Completed"},
-		{change: `{"status": "refunded", "reason": "The parcel came back"}`, document: order.CreditNote, mail: "Refund", toTeam: "Order Refunded"},
+		{
+			change:   `{"status": "refunded", "reason": "The parcel came back"}`,
+			document: order.CreditNote,
+			mail:     "Refund",
+			toTeam:   "Order Refunded",
+		},
 	}
 }
 
@@ -103,7 +108,8 @@ func (t *trail) firstOrder(ctx context.Context, s *stack.Stack, dir string) erro
 
 func (f *firstOrder) place(ctx context.Context) error {
 	var accepted struct{ OrderID, OrderNumber, Status string }
-	if err := f.api.Do(ctx, http.MethodPost, "/v1.0/orders", gateway.Placement(customer, "cart-shipping-1"), &accepted); err != nil {
+	body := gateway.Placement(customer, "cart-shipping-1")
+	if err := f.api.Do(ctx, http.MethodPost, "/v1.0/orders", body, &accepted); err != nil {
 		return err
 	}
 	f.id, f.number = accepted.OrderID, accepted.OrderNumber
@@ -192,7 +198,8 @@ func (f *firstOrder) await(ctx context.Context, all []expectation) (err error) {
 // and to another system that hears the topic's events.
 func (f *firstOrder) show(ctx context.Context) error {
 	var list struct{ Orders []struct{ ID string } }
-	if err := f.api.Do(ctx, http.MethodGet, "/v1.0/tenants/"+tenant+"/orders?orderNumber="+f.number, "", &list); err != nil {
+	path := "/v1.0/tenants/" + tenant + "/orders?orderNumber=" + f.number
+	if err := f.api.Do(ctx, http.MethodGet, path, "", &list); err != nil {
 		return err
 	}
 	if len(list.Orders) != 1 || list.Orders[0].ID != f.id {

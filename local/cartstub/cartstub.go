@@ -38,12 +38,24 @@ func Kinds() []Kind {
 	}
 	return []Kind{
 		{Name: "good", What: "one line at 250.00 after a discount of 50.00, campaign SUMMER25"},
-		{Name: "shipping", What: "three lines and shipping of 99.50", change: func(c *cart) { c.Items, c.Shipping = threeItems(), "99.50" }},
-		{Name: "bare", What: "as good, but neither inside an envelope nor with a currency or a campaign", change: func(c *cart) { c.bare, c.Currency, c.Campaign = true, "", nil }},
+		{
+			Name:   "shipping",
+			What:   "three lines and shipping of 99.50",
+			change: func(c *cart) { c.Items, c.Shipping = threeItems(), "99.50" },
+		},
+		{
+			Name:   "bare",
+			What:   "as good, but neither inside an envelope nor with a currency or a campaign",
+			change: func(c *cart) { c.bare, c.Currency, c.Campaign = true, "", nil },
+		},
 		{Name: "large", What: "200 lines, which is as many as allowed", change: func(c *cart) { c.Items = manyItems(200) }},
 		{Name: "totals", What: "as good, with totals that are wrong", change: func(c *cart) { c.Total = "1.00" }},
 		{Name: "flaky", What: "500 twice, then as good", status: first(2, http.StatusInternalServerError)},
-		{Name: "late", What: "503 six times, so that whole deliveries fail, then as good", status: first(6, http.StatusServiceUnavailable)},
+		{
+			Name:   "late",
+			What:   "503 six times, so that whole deliveries fail, then as good",
+			status: first(6, http.StatusServiceUnavailable),
+		},
 		{Name: "broken", What: "500 always", status: always(http.StatusInternalServerError)},
 		{Name: "limited", What: "429 always", status: always(http.StatusTooManyRequests)},
 		{Name: "slow", What: "an answer after five seconds, two more than the client waits", wait: 5 * time.Second},
@@ -56,7 +68,11 @@ func Kinds() []Kind {
 		{Name: "currency", What: "a currency that does not exist", change: func(c *cart) { c.Currency = "ZZZ" }},
 		{Name: "fraction", What: "a price of a tenth of a cent", change: func(c *cart) { c.Items[0].UnitPrice = "0.001" }},
 		{Name: "malformed", What: "a body that is no JSON", body: `{"cartId": `},
-		{Name: "huge", What: "a body of more than 1 MiB", change: func(c *cart) { c.Items[0].ProductName = strings.Repeat("x", 1<<20) }},
+		{
+			Name:   "huge",
+			What:   "a body of more than 1 MiB",
+			change: func(c *cart) { c.Items[0].ProductName = strings.Repeat("x", 1<<20) },
+		},
 	}
 }
 
@@ -156,14 +172,20 @@ type campaign struct {
 }
 
 func hosting() item {
-	return item{ID: "line-1", ProductID: "prod-1", ProductName: "Hosting, business", Quantity: 2, UnitPrice: "150.00", Discount: "50.00"}
+	return item{
+		ID: "line-1", ProductID: "prod-1", ProductName: "Hosting, business",
+		Quantity: 2, UnitPrice: "150.00", Discount: "50.00",
+	}
 }
 
 func threeItems() []item {
 	return []item{
 		hosting(),
 		{ID: "line-2", ProductID: "prod-2", ProductName: "Domain žiraffe.co.za, one year", Quantity: 1, UnitPrice: "120.00"},
-		{ID: "line-3", ProductID: "prod-3", ProductName: "Welcome parcel & guide", Quantity: 3, UnitPrice: "49.99", Discount: "0.00"},
+		{
+			ID: "line-3", ProductID: "prod-3", ProductName: "Welcome parcel & guide",
+			Quantity: 3, UnitPrice: "49.99", Discount: "0.00",
+		},
 	}
 }
 
@@ -171,8 +193,9 @@ func manyItems(n int) []item {
 	items := make([]item, n)
 	for i := range items {
 		items[i] = item{
-			ID: fmt.Sprintf("line-%d", i+1), ProductID: fmt.Sprintf("prod-%d", i+1), ProductName: fmt.Sprintf("Product number %d", i+1),
-			Quantity: i%9 + 1, UnitPrice: json.Number(fmt.Sprintf("%d.%02d", i+1, i%100)),
+			ID: fmt.Sprintf("line-%d", i+1), ProductID: fmt.Sprintf("prod-%d", i+1),
+			ProductName: fmt.Sprintf("Product number %d", i+1),
+			Quantity:    i%9 + 1, UnitPrice: json.Number(fmt.Sprintf("%d.%02d", i+1, i%100)),
 		}
 	}
 	return items
@@ -182,6 +205,7 @@ func summer() *campaign {
 	return &campaign{
 		ID: "camp-9", Code: "SUMMER25", Description: "Summer sale", DiscountPercentage: "12.5", ProductID: "prod-1",
 		TermsConditionsLink: "https://kimmyai.io/terms/summer25", FromDate: "2025-11-01", ToDate: "2026-01-31", IsValid: true,
-		DateCreated: "2025-10-15T08:00:00Z", DateLastUpdated: "2025-10-16T08:00:00Z", LastUpdatedBy: "marketing@kimmyai.io", Active: true,
+		DateCreated: "2025-10-15T08:00:00Z", DateLastUpdated: "2025-10-16T08:00:00Z",
+		LastUpdatedBy: "marketing@kimmyai.io", Active: true,
 	}
 }

@@ -20,7 +20,11 @@ import (
 func newClient(t *testing.T) *cart.Client {
 	server := httptest.NewServer(cartstub.New())
 	t.Cleanup(server.Close)
-	return cart.New(server.URL, http.DefaultTransport, cart.WithPause(func(context.Context, time.Duration) error { return nil }))
+	return cart.New(
+		server.URL,
+		http.DefaultTransport,
+		cart.WithPause(func(context.Context, time.Duration) error { return nil }),
+	)
 }
 
 func TestCarts(t *testing.T) {
@@ -53,7 +57,8 @@ func TestCarts(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	for id, permanent := range map[string]bool{
-		"cart-missing": true, "cart-gone": true, "cart-refused": true, "cart-malformed": true, "cart-huge": true, "cart-currency": true,
+		"cart-missing": true, "cart-gone": true, "cart-refused": true, "cart-malformed": true,
+		"cart-huge": true, "cart-currency": true,
 		"cart-fraction": true, "cart-crowded": true, "cart-broken": false, "cart-limited": false, "cart-late": false,
 	} {
 		t.Run(id, func(t *testing.T) {

@@ -60,7 +60,11 @@ func StartDynamoDB(ctx context.Context) (*DynamoDB, error) {
 	}
 	jars := filepath.Join(dir, "node_modules", "amplify-dynamodb-simulator", "emulator")
 	libs := filepath.Join(jars, "DynamoDBLocal_lib")
-	classpath := []string{filepath.Join(dir, "node_modules", ".java"), filepath.Join(jars, "DynamoDBLocal.jar"), filepath.Join(libs, "*")}
+	classpath := []string{
+		filepath.Join(dir, "node_modules", ".java"),
+		filepath.Join(jars, "DynamoDBLocal.jar"),
+		filepath.Join(libs, "*"),
+	}
 	var ports struct{ DynamoDB int }
 	// It unpacks libraries and writes a file about itself, and leaves both.
 	temporary := filepath.Join(dir, "..", "..", ".cache", "local")
@@ -70,8 +74,10 @@ func StartDynamoDB(ctx context.Context) (*DynamoDB, error) {
 	if temporary, err = os.MkdirTemp(temporary, fmt.Sprintf("dynamodb-%d-", os.Getpid())); err != nil {
 		return nil, err
 	}
-	p, err := start(ctx, temporary, &ports, "DynamoDB Local", java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xmx512m",
-		"-Djava.io.tmpdir="+temporary, "-Djava.library.path="+libs, "-cp", strings.Join(classpath, string(filepath.ListSeparator)), "DynamoDB")
+	p, err := start(ctx, temporary, &ports, "DynamoDB Local", java,
+		"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xmx512m",
+		"-Djava.io.tmpdir="+temporary, "-Djava.library.path="+libs,
+		"-cp", strings.Join(classpath, string(filepath.ListSeparator)), "DynamoDB")
 	if err != nil {
 		_ = os.RemoveAll(temporary)
 		return nil, err
@@ -220,8 +226,10 @@ func findNode(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("ask Node for its version: %w", err)
 	}
 	var major, minor int
-	if _, err := fmt.Sscanf(string(version), "v%d.%d", &major, &minor); err != nil || major < 22 || major == 22 && minor < 5 {
-		return "", fmt.Errorf("the emulator of SQS, SNS, S3 and SES needs Node 22.5 or newer: %s is %s", node, bytes.TrimSpace(version))
+	_, err = fmt.Sscanf(string(version), "v%d.%d", &major, &minor)
+	if err != nil || major < 22 || major == 22 && minor < 5 {
+		return "", fmt.Errorf("the emulator of SQS, SNS, S3 and SES needs Node 22.5 or newer: %s is %s",
+			node, bytes.TrimSpace(version))
 	}
 	return node, nil
 }

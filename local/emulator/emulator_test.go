@@ -76,7 +76,7 @@ func TestCreateTable(t *testing.T) {
 	is.NoErr(emulator.CreateTable(ctx, client, "orders"))
 
 	for i := range 3 {
-		_, err := client.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("orders"), Item: map[string]types.AttributeValue{
+		item := map[string]types.AttributeValue{
 			"PK":      &types.AttributeValueMemberS{Value: "tenant"},
 			"SK":      &types.AttributeValueMemberS{Value: fmt.Sprint("order", i)},
 			"GSI1_PK": &types.AttributeValueMemberS{Value: "tenant"},
@@ -85,7 +85,8 @@ func TestCreateTable(t *testing.T) {
 			"GSI2_SK": &types.AttributeValueMemberS{Value: "METADATA"},
 			"total":   &types.AttributeValueMemberN{Value: "1"},
 			"items":   &types.AttributeValueMemberL{},
-		}})
+		}
+		_, err := client.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("orders"), Item: item})
 		is.NoErr(err)
 	}
 	for _, index := range []struct {
@@ -127,7 +128,8 @@ func TestPublishedMessageReachesQueue(t *testing.T) {
 	topic, err := topics.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("t")})
 	is.NoErr(err)
 	_, err = topics.Subscribe(ctx, &sns.SubscribeInput{
-		TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:" + emulator.Region + ":000000000000:q"),
+		TopicArn: topic.TopicArn, Protocol: aws.String("sqs"),
+		Endpoint:   aws.String("arn:aws:sqs:" + emulator.Region + ":000000000000:q"),
 		Attributes: map[string]string{"RawMessageDelivery": "true"},
 	})
 	is.NoErr(err)
@@ -145,7 +147,10 @@ func TestObjectIsStored(t *testing.T) {
 	client := s3.NewFromConfig(emulator.Config(cloud.Endpoint()))
 	_, err := client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("bucket")})
 	is.NoErr(err)
-	_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("bucket"), Key: aws.String("a/b.txt"), Body: strings.NewReader("text")})
+	_, err = client.PutObject(
+		ctx,
+		&s3.PutObjectInput{Bucket: aws.String("bucket"), Key: aws.String("a/b.txt"), Body: strings.NewReader("text")},
+	)
 	is.NoErr(err)
 	got, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String("bucket"), Key: aws.String("a/b.txt")})
 	is.NoErr(err)

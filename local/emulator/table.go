@@ -27,14 +27,20 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, name string) erro
 			}),
 			index("OrderByIdIndex", "GSI2_PK", "GSI2_SK", &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}),
 		},
-		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages},
+		StreamSpecification: &types.StreamSpecification{
+			StreamEnabled:  aws.Bool(true),
+			StreamViewType: types.StreamViewTypeNewAndOldImages,
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("create table %s: %w", name, err)
 	}
 	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
-		TableName:               aws.String(name),
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("expiresAt"), Enabled: aws.Bool(true)},
+		TableName: aws.String(name),
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{
+			AttributeName: aws.String("expiresAt"),
+			Enabled:       aws.Bool(true),
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("let items of table %s expire: %w", name, err)
@@ -54,5 +60,9 @@ func text(name string) types.AttributeDefinition {
 }
 
 func index(name, partition, sort string, projection *types.Projection) types.GlobalSecondaryIndex {
-	return types.GlobalSecondaryIndex{IndexName: aws.String(name), KeySchema: keys(partition, sort), Projection: projection}
+	return types.GlobalSecondaryIndex{
+		IndexName:  aws.String(name),
+		KeySchema:  keys(partition, sort),
+		Projection: projection,
+	}
 }

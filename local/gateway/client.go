@@ -98,6 +98,7 @@ func (o Order) Document(kind order.DocumentKind) (order.Document, bool) {
 
 // Placement is the body of a request for an order of a cart.
 func Placement(email, cart string) string {
-	return fmt.Sprintf(`{"customerEmail": %q, "customerName": "Thandi Nkosi", "cartId": %q, "billingAddress": {"fullName": "Thandi Nkosi",
-		"street": "12 Long Street", "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA"}}`, email, cart)
+	return fmt.Sprintf(`{"customerEmail": %q, "cartId": %q, "customerName": "Thandi Nkosi",
+		"billingAddress": {"fullName": "Thandi Nkosi", "street": "12 Long Street", "city": "Cape Town",
+		"province": "Western Cape", "postalCode": "8001", "country": "ZA"}}`, email, cart)
 }

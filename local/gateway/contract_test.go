@@ -28,7 +28,10 @@ func TestAnswersAsDeployed(t *testing.T) {
 		kind, template, target, message string
 		change                          func(*http.Request)
 	}{
-		{"UNAUTHORIZED", "UNAUTHORIZED", "/v1.0/orders/1", "Unauthorized", func(r *http.Request) { r.Header.Del("Authorization") }},
+		{
+			"UNAUTHORIZED", "UNAUTHORIZED", "/v1.0/orders/1", "Unauthorized",
+			func(r *http.Request) { r.Header.Del("Authorization") },
+		},
 		{"MISSING_AUTHENTICATION_TOKEN", "DEFAULT_4XX", "/v1.0/nothing", "Missing Authentication Token", nil},
 	} {
 		t.Run(test.kind, func(t *testing.T) {

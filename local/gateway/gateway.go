@@ -108,7 +108,13 @@ var (
 // answer returns the gateway response of a failure as roles/openapi.yaml
 // defines it.
 func (g *gateway) answer(f *failure, request string) events.APIGatewayProxyResponse {
-	body := map[string]any{"success": false, "code": "gateway_refused", "error": f.kind, "message": f.message, "requestId": request}
+	body := map[string]any{
+		"success":   false,
+		"code":      "gateway_refused",
+		"error":     f.kind,
+		"message":   f.message,
+		"requestId": request,
+	}
 	switch {
 	case f.status == http.StatusUnauthorized:
 		body["code"], body["error"], body["message"] = "unauthenticated", "Unauthorized", "The request has no valid token."
@@ -212,7 +218,14 @@ func matchPath(pattern, segments []string) (map[string]string, bool) {
 
 // event makes the event that the function receives
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html).
-func (g *gateway) event(r *http.Request, route *Route, parameters map[string]string, claims map[string]any, body []byte, request, trace string) events.APIGatewayProxyRequest {
+func (g *gateway) event(
+	r *http.Request,
+	route *Route,
+	parameters map[string]string,
+	claims map[string]any,
+	body []byte,
+	request, trace string,
+) events.APIGatewayProxyRequest {
 	client, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		client = r.RemoteAddr

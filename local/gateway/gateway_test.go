@@ -53,7 +53,10 @@ func newGateway() (*gateway, *fakeFunction) {
 // do sends a request with a good token, unless change takes it away.
 func do(t *testing.T, g http.Handler, method, target, body string, change func(*http.Request)) *http.Response {
 	t.Helper()
-	token, err := Token(Identity{Tenant: "tenant-1", Email: "ann@example.com", Groups: []string{"a", "admin"}}, time.Minute)
+	token, err := Token(
+		Identity{Tenant: "tenant-1", Email: "ann@example.com", Groups: []string{"a", "admin"}},
+		time.Minute,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,12 +91,30 @@ func TestEvent(t *testing.T) {
 	is.Equal(f.event.Resource, "/v1.0/orders/{orderId}")
 	is.Equal(f.event.Path, "/v1.0/orders/a:b/c")
 	is.Equal(f.event.HTTPMethod, "GET")
-	is.Equal(f.event.PathParameters, map[string]string{"orderId": "a:b/c"})                                             // decoded
-	is.Equal(f.event.QueryStringParameters, map[string]string{"status": "pending", "q": "x y"})                         // the last one wins
-	is.Equal(f.event.MultiValueQueryStringParameters, map[string][]string{"status": {"paid", "pending"}, "q": {"x y"}}) // all of them
-	is.Equal(f.event.Headers["X-Many"], "2")                                                                            // the last one wins
-	is.Equal(f.event.MultiValueHeaders["X-Many"], []string{"1", "2"})                                                   // all of them
-	is.Equal(f.event.Headers["X-Forwarded-For"], "192.0.2.9, 192.0.2.1")                                                // the client is added
+	is.Equal(
+		f.event.PathParameters,
+		map[string]string{"orderId": "a:b/c"},
+	) // decoded
+	is.Equal(
+		f.event.QueryStringParameters,
+		map[string]string{"status": "pending", "q": "x y"},
+	) // the last one wins
+	is.Equal(
+		f.event.MultiValueQueryStringParameters,
+		map[string][]string{"status": {"paid", "pending"}, "q": {"x y"}},
+	) // all of them
+	is.Equal(
+		f.event.Headers["X-Many"],
+		"2",
+	) // the last one wins
+	is.Equal(
+		f.event.MultiValueHeaders["X-Many"],
+		[]string{"1", "2"},
+	) // all of them
+	is.Equal(
+		f.event.Headers["X-Forwarded-For"],
+		"192.0.2.9, 192.0.2.1",
+	) // the client is added
 	is.Equal(f.event.RequestContext.Stage, "dev")
 	is.Equal(f.event.RequestContext.ResourcePath, "/v1.0/orders/{orderId}")
 	is.Equal(f.event.RequestContext.Identity.SourceIP, "192.0.2.1")
@@ -107,7 +128,9 @@ func TestEventHasNullsWhereApiGatewayHasThem(t *testing.T) {
 	is := is.New(t)
 	g, f := newGateway()
 	do(t, g, "POST", "/v1.0/orders", "{}", nil)
-	for _, name := range []string{"queryStringParameters", "multiValueQueryStringParameters", "pathParameters", "stageVariables"} {
+	for _, name := range []string{
+		"queryStringParameters", "multiValueQueryStringParameters", "pathParameters", "stageVariables",
+	} {
 		value, there := f.raw[name]
 		is.True(there && value == nil) // null rather than an empty object
 	}
@@ -149,6 +172,7 @@ func TestAuthorizer(t *testing.T) {
 		return signed
 	}
 	later := time.Now().Add(time.Hour).Unix()
+	claims := jwt.MapClaims{"iss": issuer, "aud": audience, "exp": later}
 	for _, c := range []struct {
 		name, header string
 		want         int
@@ -160,10 +184,26 @@ func TestAuthorizer(t *testing.T) {
 		{"not a token", "Bearer x.y.z", 401},
 		{"expired", "Bearer " + expired, 401},
 		{"changed signature", "Bearer " + good[:len(good)-4] + "AAAA", 401},
-		{"no algorithm", "Bearer " + sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, jwt.MapClaims{"iss": issuer, "aud": audience, "exp": later}), 401},
-		{"signed with the public key", "Bearer " + sign(jwt.SigningMethodHS256, []byte("x"), jwt.MapClaims{"iss": issuer, "aud": audience, "exp": later}), 401},
-		{"another issuer", "Bearer " + sign(jwt.SigningMethodEdDSA, key(), jwt.MapClaims{"iss": "x", "aud": audience, "exp": later}), 401},
-		{"another audience", "Bearer " + sign(jwt.SigningMethodEdDSA, key(), jwt.MapClaims{"iss": issuer, "aud": "x", "exp": later}), 401},
+		{
+			"no algorithm",
+			"Bearer " + sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, claims),
+			401,
+		},
+		{
+			"signed with the public key",
+			"Bearer " + sign(jwt.SigningMethodHS256, []byte("x"), claims),
+			401,
+		},
+		{
+			"another issuer",
+			"Bearer " + sign(jwt.SigningMethodEdDSA, key(), jwt.MapClaims{"iss": "x", "aud": audience, "exp": later}),
+			401,
+		},
+		{
+			"another audience",
+			"Bearer " + sign(jwt.SigningMethodEdDSA, key(), jwt.MapClaims{"iss": issuer, "aud": "x", "exp": later}),
+			401,
+		},
 		{"no expiry", "Bearer " + sign(jwt.SigningMethodEdDSA, key(), jwt.MapClaims{"iss": issuer, "aud": audience}), 401},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -206,8 +246,11 @@ func TestBody(t *testing.T) {
 func TestAnswer(t *testing.T) {
 	is := is.New(t)
 	g, f := newGateway()
-	f.answer = `{"statusCode":202,"headers":{"content-type":"application/json","X-A":"1"},"multiValueHeaders":{"Set-Cookie":["a","b"],"X-A":["1","2"]},
-		"isBase64Encoded":true,"body":"` + base64.StdEncoding.EncodeToString([]byte("\x00body")) + `"}`
+	f.answer = `{"statusCode":202,"headers":{"content-type":"application/json","X-A":"1"},
+		"multiValueHeaders":{"Set-Cookie":["a","b"],"X-A":["1","2"]},
+		"isBase64Encoded":true,"body":"` + base64.StdEncoding.EncodeToString(
+		[]byte("\x00body"),
+	) + `"}`
 	resp := do(t, g, "POST", "/v1.0/orders", "{}", nil)
 	is.Equal(resp.StatusCode, 202)
 	is.Equal(resp.Header.Get("Content-Type"), "application/json")
@@ -224,23 +267,46 @@ func TestGatewayAnswersByItself(t *testing.T) {
 		status               int
 		kind, message        string
 	}{
-		{name: "unknown path", method: "GET", target: "/v1.0/nothing", status: 403, kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token"},
-		{name: "unknown method", method: "DELETE", target: "/v1.0/orders", status: 403, kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token"},
-		{name: "empty parameter", method: "GET", target: "/v1.0/orders/", status: 403, kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token"},
-		{name: "outside the API", method: "GET", target: "/", status: 403, kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token"},
-		{name: "body over 10 MB", method: "POST", target: "/v1.0/orders", body: strings.Repeat("x", maxBody+1), status: 413, kind: "REQUEST_TOO_LARGE", message: "Request Too Long"},
-		{name: "event over 6 MB", method: "POST", target: "/v1.0/orders", body: strings.Repeat("x", maxPayload), status: 413, kind: "REQUEST_TOO_LARGE", message: "Request Too Long"},
 		{
-			name: "function error", method: "POST", target: "/v1.0/orders", status: 502, kind: "INTEGRATION_FAILURE", message: "Internal server error",
+			name: "unknown path", method: "GET", target: "/v1.0/nothing", status: 403,
+			kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token",
+		},
+		{
+			name: "unknown method", method: "DELETE", target: "/v1.0/orders", status: 403,
+			kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token",
+		},
+		{
+			name: "empty parameter", method: "GET", target: "/v1.0/orders/", status: 403,
+			kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token",
+		},
+		{
+			name: "outside the API", method: "GET", target: "/", status: 403,
+			kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token",
+		},
+		{
+			name: "body over 10 MB", method: "POST", target: "/v1.0/orders",
+			body: strings.Repeat("x", maxBody+1), status: 413, kind: "REQUEST_TOO_LARGE",
+			message: "Request Too Long",
+		},
+		{
+			name: "event over 6 MB", method: "POST", target: "/v1.0/orders",
+			body: strings.Repeat("x", maxPayload), status: 413, kind: "REQUEST_TOO_LARGE",
+			message: "Request Too Long",
+		},
+		{
+			name: "function error", method: "POST", target: "/v1.0/orders", status: 502,
+			kind: "INTEGRATION_FAILURE", message: "Internal server error",
 			broken: func(_ *gateway, f *fakeFunction) { f.err = &lambdaapi.Error{Type: "errorString"} },
 		},
 		{
-			name: "throttled", method: "POST", target: "/v1.0/orders", status: 429, kind: "THROTTLED", message: "Too Many Requests",
-			broken: func(_ *gateway, f *fakeFunction) { f.err = lambdaapi.ErrThrottled },
+			name: "throttled", method: "POST", target: "/v1.0/orders", status: 429, kind: "THROTTLED",
+			message: "Too Many Requests",
+			broken:  func(_ *gateway, f *fakeFunction) { f.err = lambdaapi.ErrThrottled },
 		},
 		{
-			name: "too slow", method: "POST", target: "/v1.0/orders", status: 504, kind: "INTEGRATION_TIMEOUT", message: "Endpoint request timed out",
-			broken: func(g *gateway, f *fakeFunction) { g.timeout, f.hangs = time.Millisecond, true },
+			name: "too slow", method: "POST", target: "/v1.0/orders", status: 504, kind: "INTEGRATION_TIMEOUT",
+			message: "Endpoint request timed out",
+			broken:  func(g *gateway, f *fakeFunction) { g.timeout, f.hangs = time.Millisecond, true },
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

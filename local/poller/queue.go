@@ -134,7 +134,8 @@ func (c *Queue) remove(ctx context.Context, messages []types.Message, failed []s
 		if len(entries) == 0 {
 			return
 		}
-		_, err := c.Client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(c.QueueURL), Entries: entries})
+		in := sqs.DeleteMessageBatchInput{QueueUrl: aws.String(c.QueueURL), Entries: entries}
+		_, err := c.Client.DeleteMessageBatch(ctx, &in)
 		entries = nil
 		errs = append(errs, err)
 	}
@@ -142,7 +143,9 @@ func (c *Queue) remove(ctx context.Context, messages []types.Message, failed []s
 		if keep[aws.ToString(message.MessageId)] {
 			continue
 		}
-		entries = append(entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: message.ReceiptHandle})
+		entries = append(entries, types.DeleteMessageBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(i)), ReceiptHandle: message.ReceiptHandle,
+		})
 		if len(entries) == maxReceive {
 			flush()
 		}

@@ -72,20 +72,32 @@ func (b batch) bodies() []string {
 
 // start makes a queue with the given visibility timeout in seconds and messages
 // in it and runs a poller on it until the test ends.
-func start(t *testing.T, visibility string, mapping Queue, function invokerFunc, bodies ...string) (url string, batches chan batch) {
+func start(
+	t *testing.T,
+	visibility string,
+	mapping Queue,
+	function invokerFunc,
+	bodies ...string,
+) (url string, batches chan batch) {
 	t.Helper()
 	is := is.New(t)
 	name := lambdaapi.NewID()
-	queue, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"VisibilityTimeout": visibility}})
+	queue, err := client.CreateQueue(
+		t.Context(),
+		&sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"VisibilityTimeout": visibility}},
+	)
 	is.NoErr(err)
 	for _, body := range bodies {
 		_, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{
 			QueueUrl: queue.QueueUrl, MessageBody: aws.String(body),
-			MessageAttributes: map[string]types.MessageAttributeValue{"kind": {DataType: aws.String("String"), StringValue: aws.String("test")}},
+			MessageAttributes: map[string]types.MessageAttributeValue{
+				"kind": {DataType: aws.String("String"), StringValue: aws.String("test")},
+			},
 		})
 		is.NoErr(err)
 	}
-	mapping.Client, mapping.QueueURL, mapping.QueueARN = client, *queue.QueueUrl, "arn:aws:sqs:eu-west-1:000000000000:"+name
+	mapping.Client, mapping.QueueURL = client, *queue.QueueUrl
+	mapping.QueueARN = "arn:aws:sqs:eu-west-1:000000000000:" + name
 	mapping.Function = function
 	batches = make(chan batch, 100)
 	mapping.Observe = func(event events.SQSEvent, failed []string, err error) { batches <- batch{event, failed, err} }
@@ -118,7 +130,13 @@ func left(t *testing.T, url string, kinds ...types.QueueAttributeName) (n int) {
 
 func TestEvent(t *testing.T) {
 	is := is.New(t)
-	url, batches := start(t, "30", Queue{BatchSize: 10, MaxConcurrency: 1}, func(events.SQSEvent) (string, error) { return "", nil }, "hello")
+	url, batches := start(
+		t,
+		"30",
+		Queue{BatchSize: 10, MaxConcurrency: 1},
+		func(events.SQSEvent) (string, error) { return "", nil },
+		"hello",
+	)
 	b := <-batches
 	is.NoErr(b.err)
 	record := b.event.Records[0]
@@ -138,13 +156,23 @@ func TestBatches(t *testing.T) {
 	four := []string{"a", "b", "c", "d"}
 	t.Run("are no larger than allowed", func(t *testing.T) {
 		is := is.New(t)
-		_, batches := start(t, "30", Queue{BatchSize: 3, MaxConcurrency: 1}, func(events.SQSEvent) (string, error) { return "{}", nil }, four...)
+		_, batches := start(
+			t,
+			"30",
+			Queue{BatchSize: 3, MaxConcurrency: 1},
+			func(events.SQSEvent) (string, error) { return "{}", nil },
+			four...)
 		is.Equal(len((<-batches).event.Records), 3)
 		is.Equal(len((<-batches).event.Records), 1)
 	})
 	t.Run("wait for a window to fill", func(t *testing.T) {
 		is := is.New(t)
-		url, batches := start(t, "30", Queue{BatchSize: 5, MaxConcurrency: 1, Window: time.Minute}, func(events.SQSEvent) (string, error) { return "{}", nil }, four...)
+		url, batches := start(
+			t,
+			"30",
+			Queue{BatchSize: 5, MaxConcurrency: 1, Window: time.Minute},
+			func(events.SQSEvent) (string, error) { return "{}", nil },
+			four...)
 		for left(t, url, hidden) < 4 {
 			time.Sleep(time.Millisecond) // until the poller has the first four
 		}
@@ -172,11 +200,23 @@ func TestAnswers(t *testing.T) {
 			}
 			return "", nil
 		}},
-		{name: "function error", all: true, answer: func(events.SQSEvent) (string, error) { return "", errors.New("crashed") }},
+		{
+			name: "function error", all: true,
+			answer: func(events.SQSEvent) (string, error) { return "", errors.New("crashed") },
+		},
 		{name: "no JSON", all: true, answer: func(events.SQSEvent) (string, error) { return "fine", nil }},
-		{name: "unknown message", all: true, answer: func(events.SQSEvent) (string, error) { return `{"batchItemFailures":[{"itemIdentifier":"x"}]}`, nil }},
-		{name: "empty id", all: true, answer: func(events.SQSEvent) (string, error) { return `{"batchItemFailures":[{"itemIdentifier":""}]}`, nil }},
-		{name: "wrong key", all: true, answer: func(events.SQSEvent) (string, error) { return `{"batchItemFailures":[{"id":"x"}]}`, nil }},
+		{
+			name: "unknown message", all: true,
+			answer: func(events.SQSEvent) (string, error) { return `{"batchItemFailures":[{"itemIdentifier":"x"}]}`, nil },
+		},
+		{
+			name: "empty id", all: true,
+			answer: func(events.SQSEvent) (string, error) { return `{"batchItemFailures":[{"itemIdentifier":""}]}`, nil },
+		},
+		{
+			name: "wrong key", all: true,
+			answer: func(events.SQSEvent) (string, error) { return `{"batchItemFailures":[{"id":"x"}]}`, nil },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -202,7 +242,13 @@ func TestAnswers(t *testing.T) {
 
 func TestFailedMessageComesAgain(t *testing.T) {
 	is := is.New(t)
-	_, batches := start(t, "1", Queue{BatchSize: 1, MaxConcurrency: 1}, func(events.SQSEvent) (string, error) { return "", errors.New("down") }, "a")
+	_, batches := start(
+		t,
+		"1",
+		Queue{BatchSize: 1, MaxConcurrency: 1},
+		func(events.SQSEvent) (string, error) { return "", errors.New("down") },
+		"a",
+	)
 	is.Equal((<-batches).event.Records[0].Attributes["ApproximateReceiveCount"], "1")
 	is.Equal((<-batches).event.Records[0].Attributes["ApproximateReceiveCount"], "2") // after the visibility timeout
 }

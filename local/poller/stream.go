@@ -17,9 +17,12 @@ import (
 // Streams is what a mapping needs of DynamoDB's streams.
 // *dynamodbstreams.Client has it.
 type Streams interface {
-	DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error)
-	GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error)
-	GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error)
+	DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput, ...func(*dynamodbstreams.Options)) (
+		*dynamodbstreams.DescribeStreamOutput, error)
+	GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput, ...func(*dynamodbstreams.Options)) (
+		*dynamodbstreams.GetShardIteratorOutput, error)
+	GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (
+		*dynamodbstreams.GetRecordsOutput, error)
 }
 
 // Stream is the mapping of a table's stream to a function
@@ -79,7 +82,8 @@ func (s *Stream) Run(ctx context.Context) {
 		shards := s.shards(ctx)
 		for _, shard := range shards {
 			id, parent := aws.ToString(shard.ShardId), aws.ToString(shard.ParentShardId)
-			waits := !read[parent] && slices.ContainsFunc(shards, func(s types.Shard) bool { return aws.ToString(s.ShardId) == parent })
+			waits := !read[parent] &&
+				slices.ContainsFunc(shards, func(s types.Shard) bool { return aws.ToString(s.ShardId) == parent })
 			if started[id] || waits {
 				continue
 			}
@@ -124,7 +128,8 @@ func (s *Stream) shard(ctx context.Context, id string) {
 		if iterator == nil {
 			iterator = s.iterator(ctx, id, last)
 		}
-		page, err := s.Client.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: iterator, Limit: aws.Int32(int32(s.BatchSize))}) //nolint:gosec // small
+		in := dynamodbstreams.GetRecordsInput{ShardIterator: iterator, Limit: aws.Int32(int32(s.BatchSize))}
+		page, err := s.Client.GetRecords(ctx, &in)
 		if err != nil {
 			iterator = nil // it expires while a record keeps failing
 			sleep(ctx, s.Wait)
@@ -145,7 +150,11 @@ func (s *Stream) shard(ctx context.Context, id string) {
 // iterator returns where a shard is read on after a record, nil if that cannot
 // be had now.
 func (s *Stream) iterator(ctx context.Context, shard, last string) *string {
-	in := dynamodbstreams.GetShardIteratorInput{StreamArn: &s.StreamARN, ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
+	in := dynamodbstreams.GetShardIteratorInput{
+		StreamArn:         &s.StreamARN,
+		ShardId:           &shard,
+		ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+	}
 	if last != "" {
 		in.ShardIteratorType, in.SequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &last
 	}

@@ -34,7 +34,11 @@ type fakeStream struct {
 	expired  int   // reads that find their iterator expired
 }
 
-func (f *fakeStream) DescribeStream(_ context.Context, in *dynamodbstreams.DescribeStreamInput, _ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error) {
+func (f *fakeStream) DescribeStream(
+	_ context.Context,
+	in *dynamodbstreams.DescribeStreamInput,
+	_ ...func(*dynamodbstreams.Options),
+) (*dynamodbstreams.DescribeStreamOutput, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.describe; err != nil {
@@ -43,7 +47,8 @@ func (f *fakeStream) DescribeStream(_ context.Context, in *dynamodbstreams.Descr
 	}
 	out := &types.StreamDescription{} // one shard a page
 	for i, shard := range f.shards {
-		if in.ExclusiveStartShardId == nil && i == 0 || i > 0 && aws.ToString(in.ExclusiveStartShardId) == *f.shards[i-1].ShardId {
+		if in.ExclusiveStartShardId == nil && i == 0 ||
+			i > 0 && aws.ToString(in.ExclusiveStartShardId) == *f.shards[i-1].ShardId {
 			out.Shards = f.shards[i : i+1]
 			if i < len(f.shards)-1 {
 				out.LastEvaluatedShardId = shard.ShardId
@@ -53,7 +58,11 @@ func (f *fakeStream) DescribeStream(_ context.Context, in *dynamodbstreams.Descr
 	return &dynamodbstreams.DescribeStreamOutput{StreamDescription: out}, nil
 }
 
-func (f *fakeStream) GetShardIterator(_ context.Context, in *dynamodbstreams.GetShardIteratorInput, _ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error) {
+func (f *fakeStream) GetShardIterator(
+	_ context.Context,
+	in *dynamodbstreams.GetShardIteratorInput,
+	_ ...func(*dynamodbstreams.Options),
+) (*dynamodbstreams.GetShardIteratorOutput, error) {
 	place := 0
 	for i, id := range f.records[*in.ShardId] {
 		if in.ShardIteratorType == types.ShardIteratorTypeAfterSequenceNumber && id == *in.SequenceNumber {
@@ -63,7 +72,11 @@ func (f *fakeStream) GetShardIterator(_ context.Context, in *dynamodbstreams.Get
 	return &dynamodbstreams.GetShardIteratorOutput{ShardIterator: aws.String(fmt.Sprint(*in.ShardId, " ", place))}, nil
 }
 
-func (f *fakeStream) GetRecords(_ context.Context, in *dynamodbstreams.GetRecordsInput, _ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error) {
+func (f *fakeStream) GetRecords(
+	_ context.Context,
+	in *dynamodbstreams.GetRecordsInput,
+	_ ...func(*dynamodbstreams.Options),
+) (*dynamodbstreams.GetRecordsOutput, error) {
 	var shard string
 	var place int
 	if _, err := fmt.Sscan(aws.ToString(in.ShardIterator), &shard, &place); err != nil {
@@ -79,7 +92,8 @@ func (f *fakeStream) GetRecords(_ context.Context, in *dynamodbstreams.GetRecord
 	end := min(place+int(*in.Limit), len(f.records[shard]))
 	for _, id := range f.records[shard][place:end] {
 		out.Records = append(out.Records, types.Record{EventName: types.OperationTypeInsert, Dynamodb: &types.StreamRecord{
-			SequenceNumber: aws.String(id), Keys: map[string]types.AttributeValue{"SK": &types.AttributeValueMemberS{Value: "ORDER#" + id}},
+			SequenceNumber: aws.String(id),
+			Keys:           map[string]types.AttributeValue{"SK": &types.AttributeValueMemberS{Value: "ORDER#" + id}},
 		}})
 	}
 	if end < len(f.records[shard]) {
@@ -91,7 +105,13 @@ func (f *fakeStream) GetRecords(_ context.Context, in *dynamodbstreams.GetRecord
 // run reads a stream until so many invocations have ended, and returns what the
 // function received in each: sequence numbers with a space between. The answer
 // is what it says to that.
-func run(t *testing.T, fake *fakeStream, mapping Stream, answer func(batch string) (string, error), invocations int) (batches []string) {
+func run(
+	t *testing.T,
+	fake *fakeStream,
+	mapping Stream,
+	answer func(batch string) (string, error),
+	invocations int,
+) (batches []string) {
 	t.Helper()
 	mapping.Client, mapping.StreamARN, mapping.Wait = fake, "arn:aws:dynamodb:eu-west-1:1:table/t/stream/s", time.Minute
 	mapping.Function = streamFunction(answer)
@@ -136,7 +156,11 @@ func once(answers map[string][]string) func(batch string) (string, error) {
 		if said[0] == "crash" {
 			return "", errors.New("crash")
 		}
-		return `{"batchItemFailures":[{"itemIdentifier":"` + strings.ReplaceAll(said[0], " ", `"},{"itemIdentifier":"`) + `"}]}`, nil
+		return `{"batchItemFailures":[{"itemIdentifier":"` + strings.ReplaceAll(
+			said[0],
+			" ",
+			`"},{"itemIdentifier":"`,
+		) + `"}]}`, nil
 	}
 }
 
@@ -152,7 +176,10 @@ func TestStream(t *testing.T) {
 		answers map[string][]string
 		want    []string
 	}{
-		{name: "in order and no more than allowed", fake: &fakeStream{shards: one, records: four}, size: 3, want: []string{"1 2 3", "4"}},
+		{
+			name: "in order and no more than allowed", fake: &fakeStream{shards: one, records: four}, size: 3,
+			want: []string{"1 2 3", "4"},
+		},
 		{
 			name: "from the lowest that failed", fake: &fakeStream{shards: one, records: four}, size: 4,
 			answers: map[string][]string{"1 2 3 4": {"4 2"}, "2 3 4": {"2", "3"}},
@@ -164,12 +191,23 @@ func TestStream(t *testing.T) {
 			want:    []string{"1 2 3 4", "1 2", "3 4", "3", "3", "3", "4"},
 		},
 		{
-			name: "all again if the answer names another record", fake: &fakeStream{shards: one, records: map[string][]string{"a": {"1"}}}, size: 4,
+			name: "all again if the answer names another record",
+			fake: &fakeStream{shards: one, records: map[string][]string{"a": {"1"}}}, size: 4,
 			answers: map[string][]string{"1": {"7"}}, want: []string{"1", "1"},
 		},
-		{name: "only what the filter lets through", fake: &fakeStream{shards: one, records: four}, size: 3, filter: `{"dynamodb":{"Keys":{"SK":{"S":[{"prefix":"ORDER#4"}]}}}}`, want: []string{"4"}},
-		{name: "on after an iterator expired", fake: &fakeStream{shards: one, records: four, expired: 2}, size: 2, want: []string{"1 2", "3 4"}},
-		{name: "although the stream could not be described at first", fake: &fakeStream{shards: one, records: four, describe: errors.New("throttled")}, size: 4, want: []string{"1 2 3 4"}},
+		{
+			name: "only what the filter lets through", fake: &fakeStream{shards: one, records: four}, size: 3,
+			filter: `{"dynamodb":{"Keys":{"SK":{"S":[{"prefix":"ORDER#4"}]}}}}`, want: []string{"4"},
+		},
+		{
+			name: "on after an iterator expired", fake: &fakeStream{shards: one, records: four, expired: 2},
+			size: 2, want: []string{"1 2", "3 4"},
+		},
+		{
+			name: "although the stream could not be described at first",
+			fake: &fakeStream{shards: one, records: four, describe: errors.New("throttled")}, size: 4,
+			want: []string{"1 2 3 4"},
+		},
 		{
 			name: "a shard after the one that it was split off",
 			fake: &fakeStream{
@@ -215,11 +253,16 @@ func TestStreamOfDynamoDB(t *testing.T) {
 	table, err := db.Client().DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("orders")})
 	is.NoErr(err)
 
-	key := map[string]dynamodbtypes.AttributeValue{"PK": &dynamodbtypes.AttributeValueMemberS{Value: "t"}, "SK": &dynamodbtypes.AttributeValueMemberS{Value: "o"}}
+	key := map[string]dynamodbtypes.AttributeValue{
+		"PK": &dynamodbtypes.AttributeValueMemberS{Value: "t"},
+		"SK": &dynamodbtypes.AttributeValueMemberS{Value: "o"},
+	}
 	for total := range 2 {
 		item := map[string]dynamodbtypes.AttributeValue{
 			"PK": key["PK"], "SK": key["SK"], "total": &dynamodbtypes.AttributeValueMemberN{Value: strconv.Itoa(total)},
-			"history": &dynamodbtypes.AttributeValueMemberL{Value: []dynamodbtypes.AttributeValue{&dynamodbtypes.AttributeValueMemberBOOL{Value: true}}},
+			"history": &dynamodbtypes.AttributeValueMemberL{
+				Value: []dynamodbtypes.AttributeValue{&dynamodbtypes.AttributeValueMemberBOOL{Value: true}},
+			},
 		}
 		_, err = db.Client().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("orders"), Item: item})
 		is.NoErr(err)

@@ -28,9 +28,20 @@ func foreignTenant(t *testing.T) {
 		{"change", "PUT", path, `{"status": "cancelled"}`, http.StatusNotFound},
 		{"change nothing", "PUT", path, `{"status": "pending"}`, http.StatusNotFound},
 		{"list", "GET", "/v1.0/tenants/" + owner.tenant + "/orders", "", http.StatusForbidden},
-		{"find by number", "GET", "/v1.0/tenants/" + owner.tenant + "/orders?orderNumber=" + o.OrderNumber, "", http.StatusForbidden},
-		{"list under a filter", "GET", "/v1.0/tenants/" + owner.tenant + "/orders?status=pending&sort=-dateCreated", "", http.StatusForbidden},
-		{"place for another tenant", "POST", "/v1.0/orders", `{"tenantId": "` + owner.tenant + `", ` + gateway.Placement("a@example.com", "cart-good")[1:], http.StatusBadRequest},
+		{
+			"find by number", "GET", "/v1.0/tenants/" + owner.tenant + "/orders?orderNumber=" + o.OrderNumber,
+			"", http.StatusForbidden,
+		},
+		{
+			"list under a filter", "GET",
+			"/v1.0/tenants/" + owner.tenant + "/orders?status=pending&sort=-dateCreated", "",
+			http.StatusForbidden,
+		},
+		{
+			"place for another tenant", "POST", "/v1.0/orders",
+			`{"tenantId": "` + owner.tenant + `", ` + gateway.Placement("a@example.com", "cart-good")[1:],
+			http.StatusBadRequest,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			is := is.New(t)
@@ -38,7 +49,8 @@ func foreignTenant(t *testing.T) {
 			is.Equal(a.Status, c.want)
 			said := a.Text + fmt.Sprint(a.Header)
 			for _, secret := range []string{
-				owner.tenant, owner.email, "Thandi", "Long Street", o.OrderNumber, o.DateCreated, o.DateLastUpdated, "Hosting", o.Total.String(), "cart-good",
+				owner.tenant, owner.email, "Thandi", "Long Street", o.OrderNumber, o.DateCreated, o.DateLastUpdated,
+				"Hosting", o.Total.String(), "cart-good",
 			} {
 				is.True(!strings.Contains(said, secret)) // not a byte of the other's data
 			}
@@ -58,14 +70,22 @@ func badRequests(t *testing.T) {
 	}{
 		{"nothing", `{}`, []string{"billingAddress", "cartId", "customerEmail"}},
 		{"empty address", `{"customerEmail": "a@example.com", "cartId": "c", "billingAddress": {}}`, []string{
-			"billingAddress.city", "billingAddress.country", "billingAddress.postalCode", "billingAddress.province", "billingAddress.street",
+			"billingAddress.city", "billingAddress.country", "billingAddress.postalCode",
+			"billingAddress.province", "billingAddress.street",
 		}},
-		{"unknown fields", `{"tenantId": "x", "total": 1, ` + gateway.Placement("a@example.com", "c")[1:], []string{"tenantId", "total"}},
-		{"everything wrong", `{"customerEmail": "nobody", "cartId": "a b", "customerName": "` + strings.Repeat("x", 257) + `", "paymentMethod": "\u0007",
+		{
+			"unknown fields", `{"tenantId": "x", "total": 1, ` + gateway.Placement("a@example.com", "c")[1:],
+			[]string{"tenantId", "total"},
+		},
+		{"everything wrong", `{"customerEmail": "nobody", "cartId": "a b",
+			"customerName": "` + strings.Repeat("x", 257) + `", "paymentMethod": "\u0007",
 			"billingAddress": {"street": " ", "city": "C", "province": "P", "postalCode": "1", "country": "Narnia"}}`, []string{
 			"billingAddress.country", "billingAddress.street", "cartId", "customerEmail", "customerName", "paymentMethod",
 		}},
-		{"wrong types", `{"customerEmail": 1, "cartId": ["c"], "billingAddress": "here"}`, []string{"billingAddress", "cartId", "customerEmail"}},
+		{
+			"wrong types", `{"customerEmail": 1, "cartId": ["c"], "billingAddress": "here"}`,
+			[]string{"billingAddress", "cartId", "customerEmail"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			is := is.New(t)
@@ -92,8 +112,9 @@ func badRequests(t *testing.T) {
 func noRequests(t *testing.T) {
 	u := newUser(t)
 	for name, body := range map[string]string{
-		"no JSON": `{"customerEmail": `, "no object": `[]`, "nothing at all": ``, "two values": `{} {}`, "binary": "\xff\xfe\x00",
-		"huge": `{"customerEmail": "` + strings.Repeat("x", 65<<10) + `"}`, "deep": strings.Repeat(`{"a":`, 10_000),
+		"no JSON": `{"customerEmail": `, "no object": `[]`, "nothing at all": ``, "two values": `{} {}`,
+		"binary": "\xff\xfe\x00",
+		"huge":   `{"customerEmail": "` + strings.Repeat("x", 65<<10) + `"}`, "deep": strings.Repeat(`{"a":`, 10_000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)

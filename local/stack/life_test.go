@@ -106,7 +106,13 @@ func (l *life) refunded(t *testing.T) {
 
 func (l *life) history(t *testing.T) {
 	is := is.New(t)
-	want := []order.EventType{order.EventCreated, order.EventPaid, order.EventProcessing, order.EventCompleted, order.EventRefunded}
+	want := []order.EventType{
+		order.EventCreated,
+		order.EventPaid,
+		order.EventProcessing,
+		order.EventCompleted,
+		order.EventRefunded,
+	}
 	o := l.order(l.id)
 	is.Equal(len(o.History), len(want))
 	for i, e := range o.History {
@@ -124,7 +130,8 @@ func (l *life) found(t *testing.T) {
 	is := is.New(t)
 	o := l.order(l.id)
 	for query, want := range map[string]int{
-		"": 1, "?status=refunded": 1, "?status=paid": 0, "?sort=-dateCreated": 1, "?orderNumber=" + o.OrderNumber: 1, "?orderNumber=ORD-1999-00001": 0,
+		"": 1, "?status=refunded": 1, "?status=paid": 0, "?sort=-dateCreated": 1,
+		"?orderNumber=" + o.OrderNumber: 1, "?orderNumber=ORD-1999-00001": 0,
 	} {
 		found := l.list(query)
 		is.Equal(len(found), want)
@@ -166,7 +173,8 @@ func latePayment(t *testing.T) {
 	is.Equal(u.put(id, `{"status": "paid"}`).Code, "invalid_transition")
 	is.Equal(u.put(id, `{"status": "refunded", "paymentDetails": {"transactionId": "tx-9"}}`).Status, http.StatusOK)
 	o := u.documented(id, 1, // neither a tax invoice nor a credit note: there was no supply
-		[]string{"Order Cancelled", "Order Confirmation", "Refund"}, []string{"New Order Received", "Order Cancelled", "Order Refunded"})
+		[]string{"Order Cancelled", "Order Confirmation", "Refund"},
+		[]string{"New Order Received", "Order Cancelled", "Order Refunded"})
 	is.Equal(o.History[2].PaymentDetails.TransactionID, "tx-9") // the payment is not lost
 }
 
@@ -195,7 +203,9 @@ func paymentGroup(t *testing.T) {
 	clerk := u.colleague("sales")
 	id := u.place("cart-good")
 	u.recorded(id)
-	for _, body := range []string{`{"status": "paid"}`, `{"status": "refunded"}`, `{"status": "payment_pending", "paymentDetails": {"method": "card"}}`} {
+	for _, body := range []string{
+		`{"status": "paid"}`, `{"status": "refunded"}`, `{"status": "payment_pending", "paymentDetails": {"method": "card"}}`,
+	} {
 		is.Equal(clerk.put(id, body).Status, http.StatusForbidden)
 	}
 	is.Equal(clerk.put(id, `{"status": "payment_pending"}`).Status, http.StatusOK)
@@ -212,7 +222,8 @@ func administrator(t *testing.T) {
 	a := admin.call("GET", "/v1.0/tenants/"+owner.tenant+"/orders", "")
 	is.Equal(len(data[struct{ Orders []gateway.Order }](t, a).Orders), 1)
 	is.Equal(admin.put(id, `{"status": "paid"}`).Status, http.StatusOK) // without being in the group of payments
-	o := owner.documented(id, 2, []string{"Order Confirmation", "Payment Received"}, []string{"New Order Received", "Order Paid"})
+	o := owner.documented(id, 2,
+		[]string{"Order Confirmation", "Payment Received"}, []string{"New Order Received", "Order Paid"})
 	is.Equal(o.History[1].By, admin.email) // the owner sees who it was
 }
 
@@ -224,18 +235,22 @@ func deleted(t *testing.T) {
 	_, err := service.DynamoDB.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
 		TableName: aws.String(stack.Table),
 		Key: map[string]dynamodbtypes.AttributeValue{
-			"PK": &dynamodbtypes.AttributeValueMemberS{Value: "TENANT#" + u.tenant}, "SK": &dynamodbtypes.AttributeValueMemberS{Value: "ORDER#" + id},
+			"PK": &dynamodbtypes.AttributeValueMemberS{Value: "TENANT#" + u.tenant},
+			"SK": &dynamodbtypes.AttributeValueMemberS{Value: "ORDER#" + id},
 		},
-		UpdateExpression:          aws.String("SET active = :no"),
-		ExpressionAttributeValues: map[string]dynamodbtypes.AttributeValue{":no": &dynamodbtypes.AttributeValueMemberBOOL{Value: false}},
+		UpdateExpression: aws.String("SET active = :no"),
+		ExpressionAttributeValues: map[string]dynamodbtypes.AttributeValue{
+			":no": &dynamodbtypes.AttributeValueMemberBOOL{Value: false},
+		},
 	})
 	is.NoErr(err)
 	_, err = service.SendCreation(t.Context(), creation(u, id, "cart-good"))
 	is.NoErr(err)
 	for _, role := range append(mailers(), documenter) {
 		_, err := service.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{
-			QueueUrl:    aws.String(service.QueueURL(role)),
-			MessageBody: aws.String(fmt.Sprintf(`{"eventType": "order.paid", "sequence": 2, "orderId": %q, "tenantId": %q}`, id, u.tenant)),
+			QueueUrl: aws.String(service.QueueURL(role)),
+			MessageBody: aws.String(fmt.Sprintf(
+				`{"eventType": "order.paid", "sequence": 2, "orderId": %q, "tenantId": %q}`, id, u.tenant)),
 		})
 		is.NoErr(err)
 	}

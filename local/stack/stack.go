@@ -192,7 +192,8 @@ func (s *Stack) start(ctx context.Context) error {
 
 	s.progress("creating the table, queues, topic and buckets")
 	config := emulator.Config(cloud.Endpoint())
-	s.DynamoDB, s.SQS, s.SNS, s.S3 = db.Client(), sqs.NewFromConfig(config), sns.NewFromConfig(config), s3.NewFromConfig(config)
+	s.DynamoDB, s.SQS = db.Client(), sqs.NewFromConfig(config)
+	s.SNS, s.S3 = sns.NewFromConfig(config), s3.NewFromConfig(config)
 	s.MailURL = cloud.MailEndpoint()
 	creating, ctx := errgroup.WithContext(context.WithoutCancel(ctx))
 	creating.Go(func() error { return emulator.CreateTable(ctx, s.DynamoDB, Table) })
@@ -285,7 +286,8 @@ func (s *Stack) createRoleQueues(ctx context.Context, role deploy.Role) error {
 	}
 	err := s.createQueue(ctx, queueName(role), map[string]string{
 		"VisibilityTimeout": strconv.Itoa(visibilityFactor * role.Timeout),
-		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, arn("sqs", deadQueueName(role)), maxReceives),
+		"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`,
+			arn("sqs", deadQueueName(role)), maxReceives),
 	})
 	if err != nil || len(role.Events) == 0 {
 		return err
@@ -312,7 +314,8 @@ func (s *Stack) subscribe(ctx context.Context, queue string, types []string) err
 		attributes["FilterPolicyScope"], attributes["FilterPolicy"] = "MessageBody", string(filter)
 	}
 	_, err := s.SNS.Subscribe(ctx, &sns.SubscribeInput{
-		TopicArn: aws.String(s.TopicARN), Protocol: aws.String("sqs"), Endpoint: aws.String(arn("sqs", queue)), Attributes: attributes,
+		TopicArn: aws.String(s.TopicARN), Protocol: aws.String("sqs"), Endpoint: aws.String(arn("sqs", queue)),
+		Attributes: attributes,
 	})
 	return err
 }
@@ -431,7 +434,7 @@ func (s *Stack) container(front, back string, env []string) *exec.Cmd {
 		args = append(args, "--env", setting)
 	}
 	args = append(append(args, s.options.Image), lambdaapi.Arguments(front, back)...)
-	return exec.Command(s.options.Docker, append(args, "/var/runtime/bootstrap")...) //nolint:gosec // what the user asks to run
+	return exec.Command(s.options.Docker, append(args, "/var/runtime/bootstrap")...)
 }
 
 // settings returns a role's environment: the settings that it lists and nothing
@@ -520,7 +523,8 @@ func (s *Stack) gateway() (http.Handler, error) {
 	config := gateway.Config{Stage: Environment, AllowOrigin: "*"}
 	for name, role := range s.roles {
 		if !role.IsConsumer() {
-			config.Routes = append(config.Routes, gateway.Route{Method: role.Method, Path: role.Path, Function: s.functions[name]})
+			route := gateway.Route{Method: role.Method, Path: role.Path, Function: s.functions[name]}
+			config.Routes = append(config.Routes, route)
 		}
 	}
 	if !s.options.Page {

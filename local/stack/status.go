@@ -66,10 +66,12 @@ func (s source) Token(tenant string, admin bool) (string, error) {
 // Invoice implements page.Source.
 func (s source) Invoice(ctx context.Context, tenant, orderID string) (string, error) {
 	key := tenant + "/orders/order_" + orderID + ".pdf"
-	if _, err := s.stack.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(OrdersBucket), Key: aws.String(key)}); err != nil {
+	object := s3.HeadObjectInput{Bucket: aws.String(OrdersBucket), Key: aws.String(key)}
+	if _, err := s.stack.S3.HeadObject(ctx, &object); err != nil {
 		return "", errors.New("there is no such invoice")
 	}
-	link, err := s3.NewPresignClient(s.stack.S3).PresignGetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(OrdersBucket), Key: aws.String(key)})
+	signed := s3.GetObjectInput{Bucket: aws.String(OrdersBucket), Key: aws.String(key)}
+	link, err := s3.NewPresignClient(s.stack.S3).PresignGetObject(ctx, &signed)
 	if err != nil {
 		return "", err
 	}
@@ -119,7 +121,9 @@ func (s *Stack) orders(ctx context.Context) ([]page.Order, error) {
 			orders = append(orders, o)
 		}
 	}
-	slices.SortFunc(orders, func(a, b page.Order) int { return cmp.Or(b.Placed.Compare(a.Placed), cmp.Compare(b.Number, a.Number)) })
+	slices.SortFunc(orders, func(a, b page.Order) int {
+		return cmp.Or(b.Placed.Compare(a.Placed), cmp.Compare(b.Number, a.Number))
+	})
 	return orders[:min(len(orders), maxOrders)], nil
 }
 

@@ -67,7 +67,8 @@ func queueURL(name string) string {
 // SendCreation puts a creation message on the queue of order_creator_record, as
 // another producer would.
 func (s *Stack) SendCreation(ctx context.Context, body string) (messageID string, err error) {
-	sent, err := s.SQS.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(s.QueueURL(recorder)), MessageBody: aws.String(body)})
+	in := sqs.SendMessageInput{QueueUrl: aws.String(s.QueueURL(recorder)), MessageBody: aws.String(body)}
+	sent, err := s.SQS.SendMessage(ctx, &in)
 	if err != nil {
 		return "", err
 	}
@@ -77,7 +78,8 @@ func (s *Stack) SendCreation(ctx context.Context, body string) (messageID string
 // PutObject stores an object with the content type of its name.
 func (s *Stack) PutObject(ctx context.Context, bucket, key string, content []byte) error {
 	_, err := s.S3.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(content), ContentType: aws.String(contentType(key)),
+		Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(content),
+		ContentType: aws.String(contentType(key)),
 	})
 	if err != nil {
 		return fmt.Errorf("store %s/%s: %w", bucket, key, err)
