@@ -88,7 +88,7 @@ SERVICE = $(shell go list ./... | grep -v -e /local/ -e /local$$ -e /deploy | pa
 .PHONY: test lint
 ifdef PKG
 test:
-	@if go list -test -deps ./$(PKG)/... | grep -q /local/emulator$$; then $(MAKE) -s $(DYNAMODB_CLASS); fi
+	@if go list -test -deps ./$(PKG)/... | grep -q /local/emulator$$; then $(MAKE) -s $(DYNAMODB_CLASS) $(RIE_INSTALLED); fi
 	@go test $(if $(RUN),-run '$(RUN)') ./$(PKG)/...
 else
 test: NEEDED += pdftoppm:poppler-utils qpdf:qpdf $(if $(CHROMIUM),,chromium|google-chrome:chromium)
