@@ -260,53 +260,32 @@ func TestAnswer(t *testing.T) {
 }
 
 func TestGatewayAnswersByItself(t *testing.T) {
+	noRoute := failure{403, "MISSING_AUTHENTICATION_TOKEN", "Missing Authentication Token"}
+	tooLong := failure{413, "REQUEST_TOO_LARGE", "Request Too Long"}
 	for _, c := range []struct {
-		name, method, target string
-		body                 string
-		broken               func(*gateway, *fakeFunction)
-		status               int
-		kind, message        string
+		name, method, target, body string
+		want                       failure
+		broken                     func(*gateway, *fakeFunction)
 	}{
+		{name: "unknown path", method: "GET", target: "/v1.0/nothing", want: noRoute},
+		{name: "unknown method", method: "DELETE", target: "/v1.0/orders", want: noRoute},
+		{name: "empty parameter", method: "GET", target: "/v1.0/orders/", want: noRoute},
+		{name: "outside the API", method: "GET", target: "/", want: noRoute},
+		{name: "10 MB", method: "POST", target: "/v1.0/orders", body: strings.Repeat("x", maxBody+1), want: tooLong},
+		{name: "6 MB", method: "POST", target: "/v1.0/orders", body: strings.Repeat("x", maxPayload), want: tooLong},
 		{
-			name: "unknown path", method: "GET", target: "/v1.0/nothing", status: 403,
-			kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token",
-		},
-		{
-			name: "unknown method", method: "DELETE", target: "/v1.0/orders", status: 403,
-			kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token",
-		},
-		{
-			name: "empty parameter", method: "GET", target: "/v1.0/orders/", status: 403,
-			kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token",
-		},
-		{
-			name: "outside the API", method: "GET", target: "/", status: 403,
-			kind: "MISSING_AUTHENTICATION_TOKEN", message: "Missing Authentication Token",
-		},
-		{
-			name: "body over 10 MB", method: "POST", target: "/v1.0/orders",
-			body: strings.Repeat("x", maxBody+1), status: 413, kind: "REQUEST_TOO_LARGE",
-			message: "Request Too Long",
-		},
-		{
-			name: "event over 6 MB", method: "POST", target: "/v1.0/orders",
-			body: strings.Repeat("x", maxPayload), status: 413, kind: "REQUEST_TOO_LARGE",
-			message: "Request Too Long",
-		},
-		{
-			name: "function error", method: "POST", target: "/v1.0/orders", status: 502,
-			kind: "INTEGRATION_FAILURE", message: "Internal server error",
+			name: "function error", method: "POST", target: "/v1.0/orders",
+			want:   failure{502, "INTEGRATION_FAILURE", "Internal server error"},
 			broken: func(_ *gateway, f *fakeFunction) { f.err = &lambdaapi.Error{Type: "errorString"} },
 		},
 		{
-			name: "throttled", method: "POST", target: "/v1.0/orders", status: 429, kind: "THROTTLED",
-			message: "Too Many Requests",
-			broken:  func(_ *gateway, f *fakeFunction) { f.err = lambdaapi.ErrThrottled },
+			name: "throttled", method: "POST", target: "/v1.0/orders", want: failure{429, "THROTTLED", "Too Many Requests"},
+			broken: func(_ *gateway, f *fakeFunction) { f.err = lambdaapi.ErrThrottled },
 		},
 		{
-			name: "too slow", method: "POST", target: "/v1.0/orders", status: 504, kind: "INTEGRATION_TIMEOUT",
-			message: "Endpoint request timed out",
-			broken:  func(g *gateway, f *fakeFunction) { g.timeout, f.hangs = time.Millisecond, true },
+			name: "too slow", method: "POST", target: "/v1.0/orders",
+			want:   failure{504, "INTEGRATION_TIMEOUT", "Endpoint request timed out"},
+			broken: func(g *gateway, f *fakeFunction) { g.timeout, f.hangs = time.Millisecond, true },
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -316,12 +295,12 @@ func TestGatewayAnswersByItself(t *testing.T) {
 				c.broken(g, f)
 			}
 			resp := do(t, g, c.method, c.target, c.body, nil)
-			is.Equal(resp.StatusCode, c.status)
+			is.Equal(resp.StatusCode, c.want.status)
 			is.Equal(resp.Header.Get("Access-Control-Allow-Origin"), "https://portal.example")
 			var body struct{ Error, Message, RequestID string }
 			is.NoErr(json.NewDecoder(resp.Body).Decode(&body))
-			is.Equal(body.Error, c.kind)
-			is.Equal(body.Message, c.message)
+			is.Equal(body.Error, c.want.kind)
+			is.Equal(body.Message, c.want.message)
 			is.Equal(body.RequestID, resp.Header.Get("X-Amzn-Requestid"))
 		})
 	}

@@ -166,8 +166,7 @@ func once(answers map[string][]string) func(batch string) (string, error) {
 
 func TestStream(t *testing.T) {
 	shard := func(id, parent string) types.Shard { return types.Shard{ShardId: &id, ParentShardId: &parent} }
-	one := []types.Shard{shard("a", "gone")}
-	four := map[string][]string{"a": {"1", "2", "3", "4"}}
+	one, four := []types.Shard{shard("a", "gone")}, map[string][]string{"a": {"1", "2", "3", "4"}}
 	for _, c := range []struct {
 		name    string
 		fake    *fakeStream
@@ -219,9 +218,8 @@ func TestStream(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				is := is.New(t)
 				mapping := Stream{BatchSize: c.size, Filter: json.RawMessage(c.filter)}
-				is.Equal(run(t, c.fake, mapping, once(c.answers), len(c.want)), c.want)
+				is.New(t).Equal(run(t, c.fake, mapping, once(c.answers), len(c.want)), c.want)
 			})
 		})
 	}
