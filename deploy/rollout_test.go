@@ -31,9 +31,9 @@ case "$1 $2" in
 "lambda get-function-configuration") echo "commit sha256:digest" ;;
 "lambda update-alias")
 	echo "$alias $(option function-version || true) $(option routing-config)" >>calls
-	if grep -qsxF "$alias $(option routing-config)" goes-off; then echo orders-late >>red; fi
-	if option function-version >/dev/null; then printf '%s\n%s\n' "$(option function-version)" "$(option description)" >"$alias"; fi ;;
-"cloudwatch describe-alarms") grep -s -e "$(option alarm-name-prefix)" red || [ "$(option alarm-name-prefix)" != bbws-order-service-dev-page- ] && cat red 2>/dev/null || echo None ;;
+	if grep -qsxF "$alias $(option routing-config)" goes-off; then echo bbws-order-service-dev-ticket-late >>red; fi
+	if version=$(option function-version); then printf '%s\n%s\n' "$version" "$(option description)" >"$alias"; fi ;;
+"cloudwatch describe-alarms") grep -s -e "^$(option alarm-name-prefix)" red || echo None ;;
 *) echo "aws $args" >&2; exit 1 ;;
 esac
 `
@@ -96,7 +96,8 @@ func TestRollout(t *testing.T) {
 		is.True(strings.Contains(said, "1 -> 2")) // tells what it does
 		is.Equal(len(calls), 16)                  // a weight and a move for each
 		position := func(call string) int { return slices.Index(calls, call) }
-		is.True(position("bbws-create-order-dev 2 AdditionalVersionWeights={}") > position("bbws-order-creator-record-dev 2 AdditionalVersionWeights={}"))
+		whole := " 2 AdditionalVersionWeights={}"
+		is.True(position("bbws-create-order-dev"+whole) > position("bbws-order-creator-record-dev"+whole))
 		is.True(position("bbws-order-pdf-creator-dev  AdditionalVersionWeights={2=0.1}") == 0)
 		is.Equal(position("bbws-create-order-dev  AdditionalVersionWeights={2=0.1}"), 14) // last of the weights
 
@@ -107,10 +108,11 @@ func TestRollout(t *testing.T) {
 	t.Run("takes everything back when an alarm goes off", func(t *testing.T) {
 		is := is.New(t)
 		state := t.TempDir()
-		is.NoErr(os.WriteFile(filepath.Join(state, "goes-off"), []byte("bbws-update-order-dev AdditionalVersionWeights={2=0.1}\n"), 0o600))
+		trigger := []byte("bbws-update-order-dev AdditionalVersionWeights={2=0.1}\n")
+		is.NoErr(os.WriteFile(filepath.Join(state, "goes-off"), trigger, 0o600))
 		calls, said, err := rollout(t, state, "start")
 		is.True(err != nil)
-		is.True(strings.Contains(said, "an alarm went off: orders-late"))
+		is.True(strings.Contains(said, "an alarm went off: bbws-order-service-dev-ticket-late"))
 		is.True(slices.Contains(calls, "bbws-update-order-dev  AdditionalVersionWeights={}")) // no tenth is left
 		for name, version := range running(t, state) {
 			is.Equal(name+" "+version, name+" 1") // the first wave went back too
