@@ -49,8 +49,8 @@ func serviceMetrics(terraform string) (names []string) {
 	return names
 }
 
-// TestRenovateFindsTheTools holds Renovate's patterns to the places where a tool
-// or a base image is pinned: one that it does not find grows old unseen.
+// TestRenovateFindsTheTools holds Renovate's patterns to the places where a
+// tool or a base image is pinned: one that it does not find grows old unseen.
 func TestRenovateFindsTheTools(t *testing.T) {
 	is := is.New(t)
 	text, err := os.ReadFile("../.github/renovate.json")

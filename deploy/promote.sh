@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Copies one image from an environment's repository to another's, by digest, with
-# what refers to it: signature and SBOM. What was tested is what runs.
+# Copies one image from an environment's repository to another's, by digest,
+# with what refers to it: signature and SBOM. What was tested is what runs.
 #
 #	promote.sh FROM@sha256:… TO TAG
 #
-# Both repositories must be logged in to (docker login; or oras login). Nothing is
-# rebuilt and nothing is pulled into an engine, so the digest stays the same; the
-# script asks for it once more at the end. PLAIN=1 speaks HTTP, for a registry on
-# this machine.
+# Both repositories must be logged in to (docker login; or oras login). Nothing
+# is rebuilt and nothing is pulled into an engine, so the digest stays the same;
+# the script asks for it once more at the end. PLAIN=1 speaks HTTP, for a
+# registry on this machine.
 set -euo pipefail
 
 if [ $# != 3 ] || [[ ! $1 =~ @sha256:[0-9a-f]{64}$ ]]; then

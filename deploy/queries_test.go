@@ -33,9 +33,9 @@ var discovered = []string{
 	"@maxMemoryUsed", "@memorySize", "@xrayTraceId", "@xraySegmentId",
 }
 
-// TestQueriesAskForWhatIsLogged holds the queries of Logs Insights to lines that
-// the roles write, at the level that is deployed: a field of another name would
-// be an empty column, and in a filter an empty answer.
+// TestQueriesAskForWhatIsLogged holds the queries of Logs Insights to lines
+// that the roles write, at the level that is deployed: a field of another name
+// would be an empty column, and in a filter an empty answer.
 func TestQueriesAskForWhatIsLogged(t *testing.T) {
 	lines := logged(t)
 	files, err := fs.Glob(os.DirFS("queries"), "*")
@@ -59,8 +59,8 @@ func TestQueriesAskForWhatIsLogged(t *testing.T) {
 }
 
 // Lines that Lambda itself writes, with the fields that Logs Insights makes of
-// them. Source: "Lambda function logs" and "Troubleshoot execution issues" in the
-// AWS Lambda developer guide.
+// them. Source: "Lambda function logs" and "Troubleshoot execution issues" in
+// the AWS Lambda developer guide.
 var (
 	report = map[string]any{
 		"@type": "REPORT", "@duration": 812.4, "@initDuration": 96.1, "@maxMemoryUsed": 61e6, "@memorySize": 512e6,
@@ -227,7 +227,8 @@ var (
 	quoted  = regexp.MustCompile(`"[^"]*"`)
 	pattern = regexp.MustCompile(`like /[^/]*/`)
 	alias   = regexp.MustCompile(`\bas\s+(\w+)`)
-	// word is a number with its unit, or a name, with a bracket behind it if it is that of a function.
+	// word is a number with its unit, or a name, with a bracket behind it
+	// if it is that of a function.
 	word = regexp.MustCompile(`\d\w*|@?[A-Za-z_]\w*\s*\(?`)
 	// condition is the part of a filter that compares a field with texts.
 	condition = regexp.MustCompile(`\bfilter\s+(@?\w+)\s*(?:=|in)\s*(\[[^\]]*\]|"[^"]*")`)
@@ -236,9 +237,9 @@ var (
 	}
 )
 
-// unknown returns the fields of a query that are neither discovered nor in any of
-// the lines that its filters let pass, and those that a filter compares with what
-// none of them has.
+// unknown returns the fields of a query that are neither discovered nor in any
+// of the lines that its filters let pass, and those that a filter compares with
+// what none of them has.
 func unknown(query string, lines []map[string]any) (fields []string) {
 	query = comment.ReplaceAllString(query, "")
 	for _, m := range condition.FindAllStringSubmatch(query, -1) {

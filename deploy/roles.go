@@ -17,8 +17,8 @@ type Role struct {
 	Memory  int `json:"memory"`  // MB
 	Timeout int `json:"timeout"` // seconds
 
-	// Method and Path are the route of an API role; Path has {parameters} in
-	// braces.
+	// Method and Path are the route of an API role; Path has {parameters}
+	// in braces.
 	Method string `json:"method"`
 	Path   string `json:"path"`
 
@@ -29,16 +29,17 @@ type Role struct {
 	BatchWindow    int    `json:"batchWindow"`    // seconds to wait for a fuller batch
 	MaxConcurrency int    `json:"maxConcurrency"` // invocations at a time
 
-	// Events are the types of event that the topic delivers to the queue: the
-	// subscription's filter on eventType in the message body. Without any, the
-	// queue is not subscribed.
+	// Events are the types of event that the topic delivers to the queue:
+	// the subscription's filter on eventType in the message body. Without
+	// any, the queue is not subscribed.
 	Events []string `json:"events"`
 
-	// Stream is how the role is fed from the table's stream, nil if it is not.
+	// Stream is how the role is fed from the table's stream, nil if it is
+	// not.
 	Stream *Stream `json:"stream"`
 
-	// Settings are the environment variables that the role may be given, and no
-	// others.
+	// Settings are the environment variables that the role may be given,
+	// and no others.
 	Settings []string `json:"settings"`
 }
 
@@ -47,8 +48,8 @@ type Stream struct {
 	BatchSize   int `json:"batchSize"`   // records at most in one invocation
 	BatchWindow int `json:"batchWindow"` // seconds to wait for a fuller batch
 
-	// DeadLetters is the queue, without the environment, for what could not be
-	// published.
+	// DeadLetters is the queue, without the environment, for what could not
+	// be published.
 	DeadLetters string `json:"deadLetters"`
 
 	// Filter is the pattern that a record must match, in the language of

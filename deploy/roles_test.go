@@ -13,8 +13,8 @@ import (
 	"github.com/bbws/order-lambda/roles"
 )
 
-// TestRolesAreTheContracts holds the table to sections 1 and 10 of the contract,
-// which are written out here once more.
+// TestRolesAreTheContracts holds the table to sections 1 and 10 of the
+// contract, which are written out here once more.
 func TestRolesAreTheContracts(t *testing.T) {
 	want := map[string]deploy.Role{
 		"create_order": {Memory: 512, Timeout: 30, Method: "POST", Path: "/v1.0/orders"},
@@ -118,8 +118,8 @@ func TestStreamPassesOrders(t *testing.T) {
 	}
 }
 
-// matches reports whether a value matches a pattern of Lambda's event filtering,
-// as far as roles.json uses it.
+// matches reports whether a value matches a pattern of Lambda's event
+// filtering, as far as roles.json uses it.
 func matches(pattern, value any) bool {
 	switch pattern := pattern.(type) {
 	case map[string]any:

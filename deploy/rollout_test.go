@@ -14,9 +14,9 @@ import (
 	"github.com/bbws/order-lambda/deploy"
 )
 
-// fakeAWS is the AWS command: it keeps aliases as files, version 2 as the newest
-// of every function, and the alarms that are red in the file red. The file
-// goes-off names what makes an alarm red: a role and its weights.
+// fakeAWS is the AWS command: it keeps aliases as files, version 2 as the
+// newest of every function, and the alarms that are red in the file red. The
+// file goes-off names what makes an alarm red: a role and its weights.
 const fakeAWS = `#!/usr/bin/env bash
 set -euo pipefail
 cd "$STATE"
@@ -43,7 +43,7 @@ esac
 func rollout(t *testing.T, state, command string) (calls []string, said string, err error) {
 	t.Helper()
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "aws"), []byte(fakeAWS), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(bin, "aws"), []byte(fakeAWS), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	_ = os.Remove(filepath.Join(state, "calls"))

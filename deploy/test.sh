@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Checks what deploys the service, without an account: the Terraform (format,
-# validity, its tests against a mock of AWS), the workflows, and the promotion of
-# an image. The provider's schemas come from the provider itself where it can be
-# had, else from the stand-in that TFCHECK names.
+# validity, its tests against a mock of AWS), the workflows, and the promotion
+# of an image. The provider's schemas come from the provider itself where it can
+# be had, else from the stand-in that TFCHECK names.
 #
-# Where neither can be had, one line says so and the rest is checked. Under CI=true
-# that is a failure if the stand-in's folder is there without it, and so is a
-# missing Terraform.
+# Where neither can be had, one line says so and the rest is checked. Under
+# CI=true that is a failure if the stand-in's folder is there without it, and so
+# is a missing Terraform.
 set -euo pipefail
 
 tfcheck=$(realpath -m "${TFCHECK:?}")

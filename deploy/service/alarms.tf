@@ -225,8 +225,8 @@ locals {
       period      = 3600
       periods     = 1
     } },
-    # SES reviews an account above 5 % bounces or 0.1 % complaints, and stops its
-    # sending at 10 % or 0.5 %.
+    # SES reviews an account above 5 % bounces or 0.1 % complaints, and stops
+    # its sending at 10 % or 0.5 %.
     { for metric, limit in { BounceRate = 0.04, ComplaintRate = 0.0008 } : "mail-${lower(metric)}" => {
       description                       = "SES's ${metric} of the account comes near what makes SES put the account under review."
       urgency                           = "page"
@@ -245,7 +245,8 @@ locals {
 resource "aws_cloudwatch_metric_alarm" "all" {
   for_each = local.alarms
 
-  # The urgency is in the name: deploy/rollout.sh asks for pages by their prefix.
+  # The urgency is in the name: deploy/rollout.sh asks for pages by their
+  # prefix.
   alarm_name        = "${local.names.prefix}-${each.value.urgency}-${each.key}"
   alarm_description = "${each.value.description} Saved query: ${each.value.query}."
 

@@ -1,4 +1,5 @@
-# The REST API is the contract itself, roles/openapi.yaml, with what only AWS knows filled in.
+# The REST API is the contract itself, roles/openapi.yaml, with what only AWS
+# knows filled in.
 
 locals {
   contract = jsonencode(yamldecode(templatefile("${path.module}/../../roles/openapi.yaml", {
@@ -134,7 +135,8 @@ resource "aws_wafv2_web_acl" "api" {
     }
   }
 
-  # As JSON because the provider's schema for statements nests too deep to be read.
+  # As JSON because the provider's schema for statements nests too deep to be
+  # read.
   rule_json = jsonencode([
     {
       Name     = "BodySize"
@@ -194,7 +196,7 @@ resource "aws_wafv2_web_acl_association" "api" {
   web_acl_arn  = aws_wafv2_web_acl.api.arn
 }
 
-# --- the API's own name ---------------------------------------------------------------------------------------------
+# --- the API's own name -------------------------------------------------------
 
 resource "aws_api_gateway_domain_name" "api" {
   count = var.api_domain == null ? 0 : 1
@@ -216,7 +218,7 @@ resource "aws_api_gateway_base_path_mapping" "api" {
   domain_name = aws_api_gateway_domain_name.api[0].domain_name
 }
 
-# --- what an account has once in a region ---------------------------------------------------------------------------
+# --- what an account has once in a region -------------------------------------
 
 resource "aws_api_gateway_account" "this" {
   count = var.account_settings ? 1 : 0

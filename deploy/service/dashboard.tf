@@ -96,8 +96,8 @@ locals {
 resource "aws_cloudwatch_dashboard" "service" {
   dashboard_name = local.names.prefix
   dashboard_body = jsonencode({
-    # A heading of 2 lines and graphs of 6, three side by side; only the last row
-    # has more than three.
+    # A heading of 2 lines and graphs of 6, three side by side; only the last
+    # row has more than three.
     widgets = concat(
       [{
         type       = "alarm"

@@ -1,9 +1,11 @@
-# The eight functions: one image, eight values of ROLE, everything else from roles.json.
+# The eight functions: one image, eight values of ROLE, everything else from
+# roles.json.
 
 locals {
   function_names = { for role in keys(local.roles) : role => "bbws-${replace(role, "_", "-")}-${var.environment}" }
 
-  # Every setting that any role may ask for. AWS_REGION is not among them: Lambda sets it and refuses to have it set.
+  # Every setting that any role may ask for. AWS_REGION is not among them:
+  # Lambda sets it and refuses to have it set.
   settings = {
     ENVIRONMENT                 = var.environment
     LOG_LEVEL                   = var.log_level
@@ -30,7 +32,8 @@ locals {
     { for name, queue in aws_sqs_queue.work : name => queue.url },
   )
 
-  # Exactly what the role's row names. A setting that is unknown here stops the plan.
+  # Exactly what the role's row names. A setting that is unknown here stops the
+  # plan.
   environments = {
     for name, role in local.roles : name => {
       for setting in role.settings : setting => merge(local.settings, {
@@ -69,8 +72,9 @@ resource "aws_lambda_function" "role" {
     mode = var.enable_xray ? "Active" : "PassThrough"
   }
 
-  # Text means that Lambda passes the binary's own JSON lines on as they are, and that Logs Insights finds @duration,
-  # @initDuration and @maxMemoryUsed in the report lines.
+  # Text means that Lambda passes the binary's own JSON lines on as they are,
+  # and that Logs Insights finds @duration, @initDuration and @maxMemoryUsed in
+  # the report lines.
   logging_config {
     log_format = "Text"
     log_group  = aws_cloudwatch_log_group.function[each.key].name
@@ -81,9 +85,9 @@ resource "aws_lambda_function" "role" {
 }
 
 # What the API, the queues and the stream call. Terraform makes it once;
-# afterwards deploy/rollout.sh moves it, a tenth first, with the alarms as brake.
-# So an apply moves no traffic, and a plan shows nothing while a rollout is under
-# way.
+# afterwards deploy/rollout.sh moves it, a tenth first, with the alarms as
+# brake. So an apply moves no traffic, and a plan shows nothing while a rollout
+# is under way.
 resource "aws_lambda_alias" "live" {
   for_each = local.roles
 

@@ -3,8 +3,8 @@
 #
 # Rights are for actions, not for attributes or items: an order is one item that
 # five roles write, so a list of attributes would hold nearly all of them, would
-# repeat the store's expressions, and fail on AWS only. What a role may change of
-# an order is held by the store's conditions and their tests.
+# repeat the store's expressions, and fail on AWS only. What a role may change
+# of an order is held by the store's conditions and their tests.
 
 locals {
   table     = aws_dynamodb_table.orders.arn

@@ -35,7 +35,8 @@ resource "aws_cognito_user_pool" "customers" {
     enabled = true
   }
 
-  # An address counts when its owner has proved it: until then the old one stays.
+  # An address counts when its owner has proved it: until then the old one
+  # stays.
   user_attribute_update_settings {
     attributes_require_verification_before_update = ["email"]
   }
@@ -68,7 +69,8 @@ resource "aws_cognito_user_pool_client" "portal" {
   name         = "portal"
   user_pool_id = aws_cognito_user_pool.customers.id
 
-  # A page in a browser keeps no secret. The administrator's flow needs AWS credentials and serves the first order.
+  # A page in a browser keeps no secret. The administrator's flow needs AWS
+  # credentials and serves the first order.
   generate_secret     = false
   explicit_auth_flows = ["ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH", "ALLOW_ADMIN_USER_PASSWORD_AUTH"]
 

@@ -12,7 +12,8 @@ resource "aws_ecr_repository" "service" {
   }
 }
 
-# Lambda stops a function whose image is gone, so the count leaves room for every version that one could roll back to.
+# Lambda stops a function whose image is gone, so the count leaves room for
+# every version that one could roll back to.
 resource "aws_ecr_lifecycle_policy" "service" {
   repository = aws_ecr_repository.service.name
   policy = jsonencode({

@@ -1,8 +1,9 @@
 locals {
   mail_domain   = split("@", var.mail_from)[1]
   mail_identity = "arn:aws:ses:${local.region}:${local.account}:identity/${local.mail_domain}"
-  # Regions that SES reached later have a zone of their own for DKIM keys. Source:
-  # "DKIM domains" in the AWS General Reference, Amazon SES endpoints and quotas.
+  # Regions that SES reached later have a zone of their own for DKIM keys.
+  # Source: "DKIM domains" in the AWS General Reference, Amazon SES endpoints
+  # and quotas.
   dkim_zone = contains([
     "af-south-1", "ap-northeast-3", "ap-south-2", "ap-southeast-3", "ap-southeast-5", "ca-west-1", "eu-central-2", "eu-south-1", "il-central-1", "me-central-1", "us-gov-east-1",
   ], local.region) ? "dkim.${local.region}.amazonses.com" : "dkim.amazonses.com"

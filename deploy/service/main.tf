@@ -1,4 +1,5 @@
-# The whole order service in one environment. deploy/dev, deploy/sit and deploy/prod are three calls of this module.
+# The whole order service in one environment. deploy/dev, deploy/sit and
+# deploy/prod are three calls of this module.
 
 terraform {
   required_version = ">= 1.11"
@@ -17,7 +18,8 @@ locals {
   account = data.aws_caller_identity.this.account_id
   region  = data.aws_region.this.region
 
-  # The one table of roles; the binary's tests and the local stack read the same file.
+  # The one table of roles; the binary's tests and the local stack read the same
+  # file.
   roles     = jsondecode(file("${path.module}/../roles.json"))
   api_roles = { for name, role in local.roles : name => role if can(role.path) }
   consumers = { for name, role in local.roles : name => role if can(role.queue) }

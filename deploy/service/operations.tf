@@ -1,4 +1,5 @@
-# Where alarms and mail events go, the dashboard, and the saved questions to the logs.
+# Where alarms and mail events go, the dashboard, and the saved questions to the
+# logs.
 
 locals {
   operations = {

@@ -11,8 +11,9 @@ resource "aws_sqs_queue" "work" {
   for_each = local.consumers
 
   name = "${each.value.queue}-${var.environment}"
-  # Six times the function's timeout, so that a batch that is throttled and retried is not delivered twice meanwhile,
-  # and the window in which Lambda still gathers it.
+  # Six times the function's timeout, so that a batch that is throttled and
+  # retried is not delivered twice meanwhile, and the window in which Lambda
+  # still gathers it.
   visibility_timeout_seconds = 6 * each.value.timeout + each.value.batchWindow
   message_retention_seconds  = local.queue_retention
   sqs_managed_sse_enabled    = true
@@ -43,7 +44,8 @@ resource "aws_sqs_queue_redrive_allow_policy" "dead" {
 }
 
 # What could not be published: from the record creator itself the order and the
-# history entry, from Lambda the place in the stream of records that grew too old.
+# history entry, from Lambda the place in the stream of records that grew too
+# old.
 resource "aws_sqs_queue" "events_dead" {
   name                      = "${local.stream.deadLetters}-${var.environment}"
   message_retention_seconds = local.queue_retention
@@ -66,7 +68,8 @@ resource "aws_sqs_queue_policy" "all" {
     Version = "2012-10-17"
     Statement = concat(
       [merge(local.tls_only, { Action = "sqs:*", Resource = each.value.queue.arn })],
-      # A subscriber's dead-letter queue also takes what SNS could not deliver to the queue itself.
+      # A subscriber's dead-letter queue also takes what SNS could not deliver
+      # to the queue itself.
       [for name in keys(local.subscribers) : {
         Sid       = "EventsFromTheTopic"
         Effect    = "Allow"
@@ -80,7 +83,8 @@ resource "aws_sqs_queue_policy" "all" {
 }
 
 locals {
-  # Refuses everyone, the account's own administrators too, who does not come over TLS. "*" is every principal.
+  # Refuses everyone, the account's own administrators too, who does not come
+  # over TLS. "*" is every principal.
   tls_only = {
     Sid       = "TLSOnly"
     Effect    = "Deny"

@@ -75,8 +75,8 @@ resource "aws_s3_bucket_policy" "all" {
 }
 
 # Documents stay in S3 Standard and live as long as their order, which links to
-# them. Another class does not pay for objects of 30 KB: deploy/README.md has the
-# arithmetic. S3 refuses a rule that has a filter by size and ends uploads.
+# them. Another class does not pay for objects of 30 KB: deploy/README.md has
+# the arithmetic. S3 refuses a rule that has a filter by size and ends uploads.
 resource "aws_s3_bucket_lifecycle_configuration" "orders" {
   bucket = aws_s3_bucket.all["orders"].id
 
@@ -115,9 +115,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "templates" {
   depends_on = [aws_s3_bucket_versioning.all]
 }
 
-# The defaults that ship with the service, under the keys that it reads. They are
-# put there once: what lies in the bucket afterwards is its owner's, and an apply
-# must not undo a template that was changed for a campaign.
+# The defaults that ship with the service, under the keys that it reads. They
+# are put there once: what lies in the bucket afterwards is its owner's, and an
+# apply must not undo a template that was changed for a campaign.
 locals {
   shipped = merge(
     { for file in fileset("${path.module}/../../notify/templates", "{internal,customer}/*.html") : file => "notify/templates/${file}" },

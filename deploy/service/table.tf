@@ -47,7 +47,8 @@ resource "aws_dynamodb_table" "orders" {
     enabled = true
   }
 
-  # The AWS managed key, whose use CloudTrail records; without this block the key is one that nobody can see.
+  # The AWS managed key, whose use CloudTrail records; without this block the
+  # key is one that nobody can see.
   server_side_encryption {
     enabled = true
   }

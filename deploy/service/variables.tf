@@ -46,7 +46,7 @@ variable "names" {
   default = {}
 }
 
-# --- what the functions are told ------------------------------------------------------------------------------------
+# --- what the functions are told ----------------------------------------------
 
 variable "log_level" {
   description = "LOG_LEVEL of every function."
@@ -122,7 +122,7 @@ variable "cors_allowed_origin" {
   default     = "*"
 }
 
-# --- the edge ---------------------------------------------------------------------------------------------------------
+# --- the edge -----------------------------------------------------------------
 
 variable "api_rate" {
   description = "Requests a second, all callers together, above which the API answers 429."
@@ -154,7 +154,7 @@ variable "api_domain" {
   default     = null
 }
 
-# --- the account -----------------------------------------------------------------------------------------------------
+# --- the account --------------------------------------------------------------
 
 variable "account_settings" {
   description = <<-TEXT

@@ -1,6 +1,8 @@
-// Standin takes the place of /lambda-entrypoint.sh of the image public.ecr.aws/lambda/provided where that image cannot be had: it
-// runs /var/runtime/bootstrap, on Lambda as it is, and elsewhere under the Runtime Interface Emulator. Being a program, it shows
-// that the service's image needs no shell.
+// Standin takes the place of /lambda-entrypoint.sh of the image
+// public.ecr.aws/lambda/provided where that image cannot be had: it runs
+// /var/runtime/bootstrap, on Lambda as it is, and elsewhere under the Runtime
+// Interface Emulator. Being a program, it shows that the service's image needs no
+// shell.
 package main
 
 import (
@@ -23,6 +25,7 @@ func run(handler []string) error {
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
 		command = append([]string{"/usr/local/bin/aws-lambda-rie"}, command...)
 	}
-	err := syscall.Exec(command[0], command, append(os.Environ(), "_HANDLER="+handler[0])) //nolint:gosec // one of two fixed paths
+	environ := append(os.Environ(), "_HANDLER="+handler[0])
+	err := syscall.Exec(command[0], command, environ) //nolint:gosec // one of two fixed paths
 	return fmt.Errorf("run %s: %w", command[0], err)
 }

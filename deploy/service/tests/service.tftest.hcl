@@ -1,4 +1,5 @@
-# What the plan of the service promises. AWS is mocked: nothing here needs an account.
+# What the plan of the service promises. AWS is mocked: nothing here needs an
+# account.
 
 mock_provider "aws" {
   source          = "./tests/aws"
@@ -272,7 +273,8 @@ run "buckets_are_closed" {
     condition     = alltrue([for what in keys(aws_s3_bucket.all) : aws_s3_bucket_versioning.all[what].versioning_configuration[0].status == "Enabled" && one(one(aws_s3_bucket_server_side_encryption_configuration.all[what].rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"])
     error_message = "A bucket is not versioned or not encrypted."
   }
-  # S3 refuses a rule that has both. The rules are a list, the size is in a filter.
+  # S3 refuses a rule that has both. The rules are a list, the size is in a
+  # filter.
   assert {
     condition = alltrue(flatten([for bucket in [aws_s3_bucket_lifecycle_configuration.orders, aws_s3_bucket_lifecycle_configuration.templates] : [for rule in bucket.rule :
       length(rule.abort_incomplete_multipart_upload) == 0 || alltrue([for f in rule.filter : f.object_size_greater_than == 0 && f.object_size_less_than == 0 && length(f.tag) == 0 && length(f.and) == 0])
@@ -296,7 +298,8 @@ run "buckets_are_closed" {
 run "rights_are_the_least" {
   command = plan
 
-  # What each role may call; consumers also take from their queue, and all write their log.
+  # What each role may call; consumers also take from their queue, and all write
+  # their log.
   assert {
     condition = { for role, policy in aws_iam_role_policy.function : role => join(" ", sort(distinct([
       for action in flatten([for s in jsondecode(policy.policy).Statement : s.Action]) : action
@@ -322,7 +325,8 @@ run "rights_are_the_least" {
     [for s in jsondecode(policy.policy).Statement : s.Resource if s.Sid == "Consume"] == [for name, queue in aws_sqs_queue.work : queue.arn if name == role]])
     error_message = "A consumer may take from another's queue."
   }
-  # A consumer's own queue is where a message waits for a neighbour that is down.
+  # A consumer's own queue is where a message waits for a neighbour that is
+  # down.
   assert {
     condition = { for role, policy in aws_iam_role_policy.function : role => join(" ", sort(flatten([for s in jsondecode(policy.policy).Statement : split(":", s.Resource)[5] if contains(flatten([s.Action]), "sqs:SendMessage")]))) } == {
       create_order                = "work-order_creator_record"
