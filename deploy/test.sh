@@ -78,9 +78,9 @@ promotion() {
 	echo sbom >"$dir/sbom"
 	(
 		cd "$dir"
-		./oras push -q --plain-http "127.0.0.1:$port/dev:v1" image
-		./oras attach -q --plain-http --artifact-type application/spdx+json "127.0.0.1:$port/dev:v1" sbom
-	) >/dev/null
+		./oras push --plain-http "127.0.0.1:$port/dev:v1" image
+		./oras attach --plain-http --artifact-type application/spdx+json "127.0.0.1:$port/dev:v1" sbom
+	) >/dev/null 2>&1
 	digest=$("$dir/oras" resolve --plain-http "127.0.0.1:$port/dev:v1")
 	copied=$(ORAS=$dir/oras PLAIN=1 ./promote.sh "127.0.0.1:$port/dev@$digest" "127.0.0.1:$port/prod" v1 2>/dev/null)
 	sbom=$("$dir/oras" discover --plain-http --format json "127.0.0.1:$port/prod:v1")
