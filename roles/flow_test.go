@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +19,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -24,6 +28,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/local/emulator"
+	"github.com/bbws/order-lambda/local/poller"
 )
 
 // The emulators that all tests of the package share. Tests keep apart by tenant, or by names of their own.
@@ -51,43 +56,36 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// A world is what the eight roles share: queues, topic, buckets, a cart service. Its table is the package's.
+// A world is what the eight roles share: queues, topic, buckets, a cart service
+// and the table's stream. Its table is the package's.
 type world struct {
 	t      *testing.T
 	env    map[string]string
 	queues map[string]string // URL by role
+	mu     sync.Mutex
 	log    bytes.Buffer
+}
+
+// Write takes the log: the stream's role writes while a test goes on.
+func (w *world) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(line)
+}
+
+// consumers are the roles with a queue.
+func consumers() []string {
+	return []string{"order_creator_record", "order_pdf_creator", "order_internal_notifier", "customer_order_confirmation"}
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	ctx := t.Context()
-	cfg := emulator.Config(cloud.Endpoint())
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	w := &world{t: t, env: complete(""), queues: map[string]string{}}
-	topic, err := sns.NewFromConfig(cfg).CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("events")})
-	must(err)
-	for i, role := range []string{"order_creator_record", "order_pdf_creator", "order_internal_notifier", "customer_order_confirmation"} {
-		queue, err := sqs.NewFromConfig(cfg).CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &role})
-		must(err)
-		w.queues[role] = *queue.QueueUrl
-		if i > 0 {
-			_, err = sns.NewFromConfig(cfg).Subscribe(ctx, &sns.SubscribeInput{
-				TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:" + emulator.Region + ":000000000000:" + role),
-				Attributes: map[string]string{"RawMessageDelivery": "true"},
-			})
-			must(err)
-		}
-	}
-	w.env["ORDER_EVENTS_TOPIC_ARN"] = *topic.TopicArn
+	w.makeQueues()
+	cfg := emulator.Config(cloud.Endpoint())
 	for _, bucket := range []string{"orders", "templates"} {
-		_, err := s3.NewFromConfig(cfg).CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket})
-		must(err)
+		_, err := s3.NewFromConfig(cfg).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
+		w.must(err)
 	}
 	carts := httptest.NewServer(http.HandlerFunc(func(res http.ResponseWriter, req *http.Request) {
 		_, _ = fmt.Fprintf(res, `{"success":true,"data":{"cartId":%q,"tenantId":%q,"currency":"ZAR","shipping":50.00,
@@ -100,7 +98,66 @@ func newWorld(t *testing.T) *world {
 		name, value, _ := strings.Cut(variable, "=")
 		t.Setenv(name, value)
 	}
+	w.follow()
 	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// makeQueues makes the consumers' queues, and the topic that feeds all but the
+// record creator's.
+func (w *world) makeQueues() {
+	w.t.Helper()
+	ctx, cfg := w.t.Context(), emulator.Config(cloud.Endpoint())
+	topic, err := sns.NewFromConfig(cfg).CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("events")})
+	w.must(err)
+	w.env["ORDER_EVENTS_TOPIC_ARN"] = *topic.TopicArn
+	for i, role := range consumers() {
+		queue, err := sqs.NewFromConfig(cfg).CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &role})
+		w.must(err)
+		w.queues[role] = *queue.QueueUrl
+		if i == 0 {
+			continue
+		}
+		_, err = sns.NewFromConfig(cfg).Subscribe(ctx, &sns.SubscribeInput{
+			TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:" + emulator.Region + ":000000000000:" + role),
+			Attributes: map[string]string{"RawMessageDelivery": "true"},
+		})
+		w.must(err)
+	}
+}
+
+// follow hands the table's stream to the record creator until the test ends.
+func (w *world) follow() {
+	w.t.Helper()
+	table, err := db.Client().DescribeTable(w.t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("orders")})
+	w.must(err)
+	stream := &poller.Stream{
+		Client: dynamodbstreams.NewFromConfig(emulator.Config(db.Endpoint())), StreamARN: *table.Table.LatestStreamArn,
+		BatchSize: 100, Function: streamed{w.role("order_creator_record")}, Wait: 10 * time.Millisecond,
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		stream.Run(ctx)
+	}()
+	w.t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+}
+
+// streamed is a function that a stream is mapped to.
+type streamed struct{ lambda.Handler }
+
+func (s streamed) Invoke(ctx context.Context, payload []byte, _ string) ([]byte, error) {
+	return s.Handler.Invoke(ctx, payload)
 }
 
 // role builds a role as main does.
@@ -119,7 +176,7 @@ func (w *world) role(name string) lambda.Handler {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return Build(settings, Deps{AWS: cfg, Transport: http.DefaultTransport, Stdout: &w.log, Now: atNoon})
+	return Build(settings, Deps{AWS: cfg, Transport: http.DefaultTransport, Stdout: w, Now: time.Now})
 }
 
 // invoke sends a role an event and returns its answer.
@@ -181,62 +238,128 @@ func (w *world) deliver(name string) (delivered int, failed []string) {
 	return len(event.Records), failed
 }
 
-// TestFlow takes one order through all eight roles, over the real protocols.
-func TestFlow(t *testing.T) {
-	is := is.New(t)
-	w := newWorld(t)
-
-	created := w.api("create_order", nil)
-	is.Equal(created.Status, http.StatusAccepted)
-	is.Equal(created.Data["orderNumber"], "ORD-2025-00001")
-	id := created.Data["orderId"].(string)
-	mine := func(e *events.APIGatewayProxyRequest) {
-		e.PathParameters["orderId"] = id
-		e.Path = "/v1.0/orders/" + id
+// settle delivers one message to each of the consumers that are fed by the topic.
+func (w *world) settle() {
+	w.t.Helper()
+	for _, role := range consumers()[1:] {
+		w.deliverOne(role)
 	}
+}
 
-	receipt := w.api("get_order", mine)
-	is.Equal(receipt.Data["status"], "pending")
-	is.Equal(receipt.Data["items"], nil)
-	is.Equal(w.api("update_order", mine).Code, "order_not_recorded")
+func (w *world) deliverOne(role string) {
+	w.t.Helper()
+	is := is.New(w.t)
+	delivered, failed := w.deliver(role)
+	is.Equal(delivered, 1) // message to the role
+	is.Equal(len(failed), 0)
+}
 
-	for _, role := range []string{"order_creator_record", "order_pdf_creator", "order_internal_notifier", "customer_order_confirmation"} {
-		delivered, failed := w.deliver(role)
-		is.Equal(delivered, 1)
-		is.Equal(len(failed), 0)
-	}
-
-	recorded := w.api("get_order", mine)
-	is.Equal(recorded.Data["total"], 287.5)
-	is.Equal(recorded.Data["dateCreated"], "2025-12-30T10:30:00.000000Z")
-	is.True(strings.HasPrefix(recorded.Data["pdfUrl"].(string), "http"))
-	is.True(!strings.Contains(recorded.Data["pdfUrl"].(string), "s3://"))
-
-	again := w.api("create_order", nil)
-	is.Equal(again.Headers["Idempotent-Replayed"], "true") // the event has an Idempotency-Key
-	is.Equal(again.Data, created.Data)
-
-	paid := w.api("update_order", mine)
-	is.Equal(paid.Status, http.StatusOK)
-	is.Equal(paid.Data["status"], "paid")
-	is.True(paid.Headers["ETag"] != recorded.Headers["ETag"])
-	list := w.api("list_orders", nil)
-	is.Equal(len(list.Data["orders"].([]any)), 1)
-
+// subjects returns the subjects of the mails that went out, sorted.
+func (w *world) subjects() []string {
+	w.t.Helper()
 	inbox, err := http.Get(cloud.MailEndpoint() + "/store")
-	is.NoErr(err)
+	w.must(err)
 	defer inbox.Body.Close() //nolint:errcheck // Read only.
 	var mails struct {
 		Emails []struct{ Subject string }
 	}
-	is.NoErr(json.NewDecoder(inbox.Body).Decode(&mails))
-	is.Equal(len(mails.Emails), 2) // one of each
+	w.must(json.NewDecoder(inbox.Body).Decode(&mails))
+	var subjects []string
+	for _, m := range mails.Emails {
+		subjects = append(subjects, m.Subject)
+	}
+	slices.Sort(subjects)
+	return subjects
+}
 
-	for line := range strings.Lines(w.log.String()) {
-		var l map[string]any
-		is.NoErr(json.Unmarshal([]byte(line), &l)) // every line is one JSON object
-		for _, private := range []string{"@", "Long Street", "Mokoena", "eyJ"} {
-			is.True(!strings.Contains(line, private)) // no address, name or token in the log
+// TestFlow takes one order through its life and all eight roles, over the real
+// protocols.
+func TestFlow(t *testing.T) {
+	w := newWorld(t)
+	created := w.api("create_order", nil)
+	is.New(t).Equal(created.Status, http.StatusAccepted)
+	id, _ := created.Data["orderId"].(string)
+	number, _ := created.Data["orderNumber"].(string)
+	of := func(changes ...func(*events.APIGatewayProxyRequest)) func(*events.APIGatewayProxyRequest) {
+		return all(append(changes, func(e *events.APIGatewayProxyRequest) { e.PathParameters["orderId"] = id })...)
+	}
+	steps := []struct {
+		name string
+		run  func(t *testing.T, is *is.I)
+	}{
+		{"accepted", func(_ *testing.T, is *is.I) {
+			accepted := w.api("get_order", of())
+			is.Equal(accepted.Data["state"], "accepted")
+			is.Equal(accepted.Data["orderNumber"], number)
+			is.Equal(w.api("update_order", of()).Code, "order_not_recorded")
+			is.Equal(len(w.api("list_orders", nil).Data["orders"].([]any)), 0)
+		}},
+		{"recorded, told and documented", func(_ *testing.T, is *is.I) {
+			w.deliverOne("order_creator_record")
+			w.settle()
+			recorded := w.api("get_order", of())
+			is.Equal(recorded.Data["total"], 287.5)
+			is.Equal(recorded.Data["status"], "pending")
+			is.True(strings.HasPrefix(recorded.Data["pdfUrl"].(string), "http"))
+			is.Equal(documentsOf(recorded), "pro_forma:")
+			is.Equal(w.subjects(), []string{"New Order Received: " + number, "Order Confirmation: " + number})
+		}},
+		{"found", func(_ *testing.T, is *is.I) {
+			is.Equal(len(w.api("list_orders", nil).Data["orders"].([]any)), 1)
+			is.Equal(len(w.api("list_orders", withQuery("orderNumber", number)).Data["orders"].([]any)), 1)
+			again := w.api("create_order", nil)
+			is.Equal(again.Headers["Idempotent-Replayed"], "true") // the event has an Idempotency-Key
+			is.Equal(again.Data, created.Data)
+		}},
+		{"paid", func(_ *testing.T, is *is.I) {
+			before := w.api("get_order", of())
+			paid := w.api("update_order", of())
+			is.Equal(paid.Data["status"], "paid")
+			is.True(paid.Headers["ETag"] != before.Headers["ETag"])
+			w.settle()
+			is.True(strings.HasPrefix(documentsOf(w.api("get_order", of())), "pro_forma: tax_invoice:INV-"))
+			is.Equal(len(w.subjects()), 4)
+		}},
+		{"refunded", func(_ *testing.T, is *is.I) {
+			refunded := w.api("update_order", of(withBody(`{"status":"refunded","reason":"broken"}`)))
+			is.Equal(refunded.Status, http.StatusOK)
+			w.settle()
+			whole := w.api("get_order", of())
+			is.True(strings.Contains(documentsOf(whole), " credit_note:CN-"))
+			is.Equal(len(whole.Data["history"].([]any)), 3)
+			is.Equal(len(w.subjects()), 6) // one of each for each entry
+			is.True(slices.Contains(w.subjects(), "Refund: "+number))
+		}},
+		{"without a private word in the log", func(_ *testing.T, is *is.I) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for line := range strings.Lines(w.log.String()) {
+				var l map[string]any
+				is.NoErr(json.Unmarshal([]byte(line), &l)) // every line is one JSON object
+				for _, private := range []string{"@", "Long Street", "Mokoena", "eyJ"} {
+					is.True(!strings.Contains(line, private)) // no address, name or token in the log
+				}
+			}
+		}},
+	}
+	for _, step := range steps {
+		if !t.Run(step.name, func(t *testing.T) {
+			w.t = t
+			step.run(t, is.New(t))
+		}) {
+			return // What follows builds on it.
 		}
 	}
+}
+
+// documentsOf returns the kinds and numbers of an order's documents.
+func documentsOf(a answer) string {
+	var documents []string
+	list, _ := a.Data["documents"].([]any)
+	for _, d := range list {
+		d, _ := d.(map[string]any)
+		number, _ := d["number"].(string)
+		documents = append(documents, fmt.Sprintf("%v:%s", d["kind"], number))
+	}
+	return strings.Join(documents, " ")
 }
