@@ -1,14 +1,17 @@
 package roles
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/matryer/is"
+	"github.com/rs/zerolog"
 
 	"github.com/bbws/order-lambda/deploy"
 	"github.com/bbws/order-lambda/order"
@@ -140,4 +143,25 @@ func TestSettings(t *testing.T) {
 	is.Equal(s.addresses(fromAddress()), []string{`"Orders" <test@kimmyai.io>`})
 	is.Equal(s.get(adminPortal()), "https://admin.kimmyai.io")
 	is.Equal(s.get(configuration()), "") // none
+}
+
+func TestNewLogger(t *testing.T) {
+	for level, want := range map[string]string{
+		"DEBUG": "debug info warn error", "INFO": "info warn error", "WARN": "warn error", "ERROR": "error", "": "info warn error", "info": "info warn error",
+	} {
+		is := is.New(t)
+		var out strings.Builder
+		log := NewLogger(&out, atNoon, level)
+		for _, l := range []zerolog.Level{zerolog.DebugLevel, zerolog.InfoLevel, zerolog.WarnLevel, zerolog.ErrorLevel} {
+			log.WithLevel(l).Msg("hello")
+		}
+		var levels []string
+		for line := range strings.Lines(out.String()) {
+			var l struct{ Level, Time, Message string }
+			is.NoErr(json.Unmarshal([]byte(line), &l))
+			is.Equal(l.Time, "2025-12-30T10:30:00.000000Z")
+			levels = append(levels, l.Level)
+		}
+		is.Equal(strings.Join(levels, " "), want)
+	}
 }

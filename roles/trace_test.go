@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/bbws/order-lambda/order"
 )
 
 const (
@@ -188,6 +190,17 @@ func TestTraceOfFailures(t *testing.T) {
 			is.Equal(got[0].Cause.Exceptions[0].Type, tt.code) // and not its text
 		})
 	}
+	t.Run("a connection that breaks is a fault", func(t *testing.T) {
+		is := is.New(t)
+		d := startDaemon(t)
+		a := &account{next: func(http.ResponseWriter, *http.Request) bool { panic("reset") }}
+		invokeTraced(t, "get_order", a, map[string]string{xrayDaemon().Name: d.LocalAddr().String()}, 1)
+		got := d.documents(t)
+		is.Equal(len(got), 1)
+		is.Equal(got[0].HTTP.Response.Status, 0)
+		is.Equal(fmt.Sprint(got[0].Error, got[0].Throttle, got[0].Fault), "false false true")
+		is.True(got[0].Cause.Exceptions[0].Type != "")
+	})
 	t.Run("a Cart API that fails is a fault, each time", func(t *testing.T) {
 		is := is.New(t)
 		d := startDaemon(t)
@@ -219,11 +232,13 @@ func TestTraceOfFailures(t *testing.T) {
 func TestTraceSaysNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
+		role    string
 		change  map[string]string
 		sampled int
 	}{
-		{"an invocation that is not sampled", nil, 0},
-		{"a role without ENABLE_XRAY", map[string]string{"ENABLE_XRAY": "false"}, 1},
+		{"an invocation that is not sampled", "get_order", nil, 0},
+		{"a cart of an invocation that is not sampled", "order_creator_record", nil, 0},
+		{"a role without ENABLE_XRAY", "get_order", map[string]string{"ENABLE_XRAY": "false"}, 1},
 	} {
 		t.Run("of "+tt.name, func(t *testing.T) {
 			is := is.New(t)
@@ -232,10 +247,22 @@ func TestTraceSaysNothing(t *testing.T) {
 			for name, value := range tt.change {
 				change[name] = value
 			}
-			invokeTraced(t, "get_order", newAccount(t, "get_order"), change, tt.sampled)
+			invokeTraced(t, tt.role, newAccount(t, tt.role), change, tt.sampled)
 			is.Equal(len(d.documents(t)), 0)
 		})
 	}
+	t.Run("of a link, for which nobody is called", func(t *testing.T) {
+		is := is.New(t)
+		d := startDaemon(t)
+		a := newAccount(t, "get_order")
+		o := sampleOrder(t)
+		o.Issue(order.Document{Kind: order.ProForma, URL: "s3://orders/acme/orders/order_" + orderID + ".pdf"})
+		a.item = encodeJSON(t, image(t, o))
+		invokeTraced(t, "get_order", a, map[string]string{xrayDaemon().Name: d.LocalAddr().String()}, 1)
+		got := d.documents(t)
+		is.Equal(len(got), 1)
+		is.Equal(got[0].AWS.Operation, "GetItem")
+	})
 	t.Run("where there is no daemon", func(t *testing.T) {
 		invokeTraced(t, "get_order", newAccount(t, "get_order"), map[string]string{xrayDaemon().Name: "no address"}, 1)
 	})
