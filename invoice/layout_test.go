@@ -207,7 +207,8 @@ func TestWidestOrderIsBounded(t *testing.T) {
 	}
 	supplier := order.Supplier{
 		Name: text, AddressLines: slices.Repeat([]string{text}, order.MaxAddressLines),
-		VATNumber: text, RegistrationNumber: text, Phone: text, Email: text, Website: "https://" + strings.Repeat("w", order.MaxText) + ".example", Footer: text,
+		VATNumber: text, RegistrationNumber: text, Phone: text, Email: text, Footer: text,
+		Website:      "https://" + strings.Repeat("w", order.MaxText) + ".example",
 		PaymentLines: slices.Repeat([]string{text}, order.MaxPaymentLines),
 	}
 	for _, kind := range order.DocumentKinds() {
@@ -236,7 +237,9 @@ func widestOrder(t *testing.T, text string, most order.Money) order.Order {
 		FullName: text, Company: text, VATNumber: text,
 		Street: text, City: text, Province: text, PostalCode: text, Country: text,
 	}
-	o.PaymentDetails = &order.PaymentDetails{Method: text, TransactionID: text, PayfastPaymentID: text, PaidAt: o.DateCreated}
+	o.PaymentDetails = &order.PaymentDetails{
+		Method: text, TransactionID: text, PayfastPaymentID: text, PaidAt: o.DateCreated,
+	}
 	o.Campaign = &order.Campaign{Code: text, Description: text}
 	o.History = []order.Entry{{Reason: text}}
 	o.Documents = []order.Document{{Kind: order.TaxInvoice, Number: text}}

@@ -177,7 +177,8 @@ func TestParticulars(t *testing.T) {
 	for kind, c := range map[order.DocumentKind]struct{ want, not []string }{
 		order.ProForma: {
 			[]string{
-				"Pro-forma Invoice", "This is not a tax invoice", "Date of issue", "20 December 2025", "Amount due", "Payment Pending",
+				"Pro-forma Invoice", "This is not a tax invoice", "Date of issue", "20 December 2025", "Amount due",
+				"Payment Pending",
 				"Method Payfast", "EFT: Example Bank, branch 000000", "Account 0000000000", "Online kimmyai.io",
 				"Please quote ORD-2025-00010",
 			},
@@ -265,7 +266,8 @@ func TestCreditNoteWithoutReason(t *testing.T) {
 	i.Order.History = slices.Clone(i.Order.History)
 	i.Order.History[len(i.Order.History)-1].Reason = ""
 	shown := texts(layIssue(t, i, order.PlainSupplier()))
-	is.True(slices.Contains(shown, "for invoice INV-2025-00001 of 21 December 2025")) // No tax invoice without a VAT number.
+	// Without a VAT number it was no tax invoice.
+	is.True(slices.Contains(shown, "for invoice INV-2025-00001 of 21 December 2025"))
 	is.True(slices.Contains(shown, "The order was refunded in full."))
 }
 

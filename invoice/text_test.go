@@ -57,12 +57,15 @@ func TestWrap(t *testing.T) {
 		most int
 		want []string
 	}{
-		"nothing":           {"", 3, nil},
-		"fits":              {"four words are here", 3, []string{"four words are here"}},
-		"after a space":     {"four words are here and there", 3, []string{"four words are here", "and there"}},
-		"after a hyphen":    {"four-words-are-here-and-there", 3, []string{"four-words-are-", "here-and-there"}},
-		"within a word":     {"fourwordsareherefourwords", 3, []string{"fourwordsareheref", "ourwords"}},
-		"cut":               {"four words are here and there and everywhere", 2, []string{"four words are here", "and there and eve…"}},
+		"nothing":        {"", 3, nil},
+		"fits":           {"four words are here", 3, []string{"four words are here"}},
+		"after a space":  {"four words are here and there", 3, []string{"four words are here", "and there"}},
+		"after a hyphen": {"four-words-are-here-and-there", 3, []string{"four-words-are-", "here-and-there"}},
+		"within a word":  {"fourwordsareherefourwords", 3, []string{"fourwordsareheref", "ourwords"}},
+		"cut": {
+			"four words are here and there and everywhere", 2,
+			[]string{"four words are here", "and there and eve…"},
+		},
 		"never in a figure": {"that makes R\u00a01\u00a0234,50", 3, []string{"that makes", "R\u00a01\u00a0234,50"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +81,9 @@ func TestWrap(t *testing.T) {
 
 // FuzzClean holds clean and wrap to what the rest of the layout relies on.
 func FuzzClean(f *testing.F) {
-	for _, s := range []string{"Tom & <b>Jerry</b>", "e\u0301\u200b\u202e", "日本 語", "a\xff", "  ", strings.Repeat("W", 300), "a-b/c–d"} {
+	for _, s := range []string{
+		"Tom & <b>Jerry</b>", "e\u0301\u200b\u202e", "日本 語", "a\xff", "  ", strings.Repeat("W", 300), "a-b/c–d",
+	} {
 		f.Add(s, uint8(100))
 	}
 	for _, o := range sample.Orders() {
