@@ -116,6 +116,10 @@ func parse(src string, known vocabulary) (*template, error) {
 		return nil, errors.New("template is not valid UTF-8")
 	}
 	p := &parser{src: src, known: known, open: []block{{}}}
+	if i := strings.IndexFunc(src, isControl); i >= 0 {
+		p.problem(i, "control character")
+		return nil, &TemplateError{p.problems} // The tokenizer replaces some of them, so no more places can be told.
+	}
 	p.document(0, len(src))
 	for _, b := range p.open[1:] {
 		p.problem(b.at, "%s without {{end}}", b.action)
@@ -230,9 +234,6 @@ func (p *parser) text(at int, token, raw string) {
 			i += p.action(at+i, rest, raw == "")
 		case rest[0] == '<':
 			p.problem(at+i, `"<" begins no tag: write &lt;`)
-			i++
-		case isControl(rest[0]):
-			p.problem(at+i, "control character")
 			i++
 		default:
 			i++
@@ -552,7 +553,7 @@ func (p *parser) commentToken(at int, token string) {
 
 const space = " \t\r\n\f"
 
-func isControl(c byte) bool { return c < ' ' && strings.IndexByte(space, c) < 0 || c == 0x7f }
+func isControl(r rune) bool { return r < ' ' && !strings.ContainsRune(space, r) || r == 0x7f }
 
 // nearest returns ": did you mean …?" with the known name that is most like
 // name, or "" where none is like it.

@@ -171,7 +171,8 @@ func TestTemplateRefused(t *testing.T) {
 		{"unclosed comment", "<!-- x", "broken comment"},
 		{"unclosed declaration", "<!DOCTYPE", "broken <!DOCTYPE>"},
 		{"long name", "{{" + strings.Repeat("x", 1000) + "}}", "xxx…"},
-		{"NUL", "a\x00b", "control character"},
+		{"NUL", "a\x00b", "1:2: control character"},
+		{"NUL in the name of a tag", "<a\x00e>", "1:3: control character"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
