@@ -200,7 +200,7 @@ func (s *Sender) input(o *order.Order, e order.Entry, m Message) *sesv2.SendEmai
 		return &types.Content{Data: aws.String(s), Charset: aws.String("UTF-8")}
 	}
 	tag := func(name, value string) types.MessageTag {
-		return types.MessageTag{Name: aws.String(name), Value: aws.String(value)}
+		return types.MessageTag{Name: aws.String(name), Value: aws.String(tagValue(value))}
 	}
 	body := &types.Body{Text: utf8(m.Text)}
 	if m.HTML != "" {
@@ -216,11 +216,11 @@ func (s *Sender) input(o *order.Order, e order.Entry, m Message) *sesv2.SendEmai
 			Headers: []types.MessageHeader{{Name: aws.String("Auto-Submitted"), Value: aws.String("auto-generated")}},
 		}},
 		// The tags come back in the events of SES, so that a bounce names its
-		// order. They take no colon, and a tenant's id has no at sign.
+		// order.
 		EmailTags: []types.MessageTag{
 			tag("mail", s.audience.name+"-"+string(e.Type)),
 			tag("orderId", o.ID),
-			tag("tenantId", strings.ReplaceAll(o.TenantID, ":", "@")),
+			tag("tenantId", o.TenantID),
 		},
 	}
 	if s.audience.name == customerName {
@@ -238,6 +238,19 @@ func (s *Sender) input(o *order.Order, e order.Entry, m Message) *sesv2.SendEmai
 		in.ConfigurationSetName = aws.String(s.settings.ConfigurationSet)
 	}
 	return in
+}
+
+// tagValue returns a text as SES takes it in a tag, with "_" for what it does
+// not take: anything but ASCII letters, digits, "_" and "-" (MessageTag of the
+// SES API v2).
+func tagValue(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-':
+			return r
+		}
+		return '_'
+	}, s)
 }
 
 // refusal turns an error of SES into one of the domain.
