@@ -115,7 +115,9 @@ func (a *account) serve(w http.ResponseWriter, r *http.Request) {
 		object(w, path)
 	case bytes.Contains(body, []byte("Action=PublishBatch")):
 		w.Header().Set("Content-Type", "text/xml")
-		_, _ = io.WriteString(w, `<PublishBatchResponse><PublishBatchResult><Failed/><Successful/></PublishBatchResult></PublishBatchResponse>`)
+		_, _ = io.WriteString(
+			w, `<PublishBatchResponse><PublishBatchResult><Failed/><Successful/></PublishBatchResult></PublishBatchResponse>`,
+		)
 	default:
 		http.Error(w, r.Method+" "+path+" is unknown", http.StatusNotImplemented)
 	}
@@ -127,7 +129,9 @@ func (a *account) target(operation string, body []byte) string {
 	case "GetItem":
 		return fmt.Sprintf(`{"Item": %s}`, a.item)
 	case "Query":
-		return fmt.Sprintf(`{"Count": 10, "ScannedCount": 10, "Items": [%s%s]}`, strings.Repeat(string(a.item)+",", 9), a.item)
+		return fmt.Sprintf(
+			`{"Count": 10, "ScannedCount": 10, "Items": [%s%s]}`, strings.Repeat(string(a.item)+",", 9), a.item,
+		)
 	case "UpdateItem":
 		if bytes.Contains(body, []byte("COUNTER#")) {
 			return `{"Attributes": {"value": {"N": "1"}}}`
@@ -154,5 +158,7 @@ func object(w http.ResponseWriter, path string) {
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(http.StatusNotFound)
-	_, _ = io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code><Message>no</Message></Error>`)
+	_, _ = io.WriteString(
+		w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code><Message>no</Message></Error>`,
+	)
 }

@@ -32,11 +32,19 @@ func TestAnswers(t *testing.T) {
 	}
 
 	for role, h := range map[string]handler{
-		"create_order":                api("*", (&createOrder{orders: accepted, queue: accepted, newID: func() string { return orderID }}).handle),
-		"get_order":                   api("*", (&getOrder{orders: updates, links: updates}).handle),
-		"list_orders":                 api("*", (&listOrders{orders: &fakeLists{page: store.Page{Orders: []order.Summary{o.Summary()}}}}).handle),
-		"update_order":                api("*", (&updateOrder{orders: updates, links: updates, now: func() time.Time { return noon.Add(time.Hour) }}).handle),
-		"order_creator_record":        consumer((&recorder{orders: records, carts: records, taxRate: vat(t), now: atNoon}).handle),
+		"create_order": api(
+			"*", (&createOrder{orders: accepted, queue: accepted, newID: func() string { return orderID }}).handle,
+		),
+		"get_order": api("*", (&getOrder{orders: updates, links: updates}).handle),
+		"list_orders": api(
+			"*", (&listOrders{orders: &fakeLists{page: store.Page{Orders: []order.Summary{o.Summary()}}}}).handle,
+		),
+		"update_order": api(
+			"*", (&updateOrder{orders: updates, links: updates, now: func() time.Time { return noon.Add(time.Hour) }}).handle,
+		),
+		"order_creator_record": consumer(
+			(&recorder{orders: records, carts: records, taxRate: vat(t), now: atNoon}).handle,
+		),
 		"order_creator_record.stream": (&publisher{events: topic, dead: topic}).handle,
 		"order_pdf_creator":           toOrder(drawn.handle),
 		"order_internal_notifier":     toOrder(mail.handle),

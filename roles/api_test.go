@@ -35,20 +35,63 @@ func TestAuthenticate(t *testing.T) {
 		{"a tenant that starts with a dot", claims{"custom:tenantId": ".."}, caller{}, errForbidden},
 		{"a tenant too long", claims{"custom:tenantId": strings.Repeat("a", 129)}, caller{}, errForbidden},
 
-		{"a verified e-mail", claims{"custom:tenantId": acme, "email": email, "email_verified": "true", "sub": sub}, caller{acme, email, sub, nil}, nil},
-		{"an e-mail verified by a boolean", claims{"custom:tenantId": acme, "email": email, "email_verified": true, "sub": sub}, caller{acme, email, sub, nil}, nil},
-		{"an e-mail that is not verified", claims{"custom:tenantId": acme, "email": email, "email_verified": "false", "sub": sub}, caller{acme, sub, sub, nil}, nil},
-		{"an e-mail not verified by a boolean", claims{"custom:tenantId": acme, "email": email, "email_verified": false, "sub": sub}, caller{acme, sub, sub, nil}, nil},
-		{"an e-mail verified in other words", claims{"custom:tenantId": acme, "email": email, "email_verified": "TRUE", "sub": sub}, caller{acme, sub, sub, nil}, nil},
-		{"an e-mail of which nothing is said", claims{"custom:tenantId": acme, "email": email, "sub": sub}, caller{acme, sub, sub, nil}, nil},
-		{"an e-mail that is not verified, and no subject", claims{"custom:tenantId": acme, "email": email}, caller{acme, order.SystemUser, "", nil}, nil},
-		{"a verified e-mail without a subject", claims{"custom:tenantId": acme, "email": email, "email_verified": true}, caller{acme, email, "", nil}, nil},
-		{"an unprintable e-mail", claims{"custom:tenantId": acme, "email": "a\r\nb", "email_verified": true, "sub": sub}, caller{acme, sub, sub, nil}, nil},
-		{"an unprintable subject", claims{"custom:tenantId": acme, "sub": "a\nb"}, caller{acme, order.SystemUser, "", nil}, nil},
+		{
+			"a verified e-mail", claims{"custom:tenantId": acme, "email": email, "email_verified": "true", "sub": sub},
+			caller{acme, email, sub, nil}, nil,
+		},
+		{
+			"an e-mail verified by a boolean",
+			claims{"custom:tenantId": acme, "email": email, "email_verified": true, "sub": sub}, caller{acme, email, sub, nil},
+			nil,
+		},
+		{
+			"an e-mail that is not verified",
+			claims{"custom:tenantId": acme, "email": email, "email_verified": "false", "sub": sub},
+			caller{acme, sub, sub, nil}, nil,
+		},
+		{
+			"an e-mail not verified by a boolean",
+			claims{"custom:tenantId": acme, "email": email, "email_verified": false, "sub": sub}, caller{acme, sub, sub, nil},
+			nil,
+		},
+		{
+			"an e-mail verified in other words",
+			claims{"custom:tenantId": acme, "email": email, "email_verified": "TRUE", "sub": sub}, caller{acme, sub, sub, nil},
+			nil,
+		},
+		{
+			"an e-mail of which nothing is said", claims{"custom:tenantId": acme, "email": email, "sub": sub},
+			caller{acme, sub, sub, nil}, nil,
+		},
+		{
+			"an e-mail that is not verified, and no subject", claims{"custom:tenantId": acme, "email": email},
+			caller{acme, order.SystemUser, "", nil}, nil,
+		},
+		{
+			"a verified e-mail without a subject", claims{"custom:tenantId": acme, "email": email, "email_verified": true},
+			caller{acme, email, "", nil}, nil,
+		},
+		{
+			"an unprintable e-mail", claims{"custom:tenantId": acme, "email": "a\r\nb", "email_verified": true, "sub": sub},
+			caller{acme, sub, sub, nil}, nil,
+		},
+		{
+			"an unprintable subject", claims{"custom:tenantId": acme, "sub": "a\nb"}, caller{acme, order.SystemUser, "", nil},
+			nil,
+		},
 		{"nobody", claims{"custom:tenantId": acme}, caller{acme, order.SystemUser, "", nil}, nil},
-		{"one group", claims{"custom:tenantId": acme, "cognito:groups": "admin"}, caller{acme, order.SystemUser, "", []string{"admin"}}, nil},
-		{"groups with commas", claims{"custom:tenantId": acme, "cognito:groups": "a,admin"}, caller{acme, order.SystemUser, "", []string{"a", "admin"}}, nil},
-		{"groups as a list", claims{"custom:tenantId": acme, "cognito:groups": "[a admin]"}, caller{acme, order.SystemUser, "", []string{"a", "admin"}}, nil},
+		{
+			"one group", claims{"custom:tenantId": acme, "cognito:groups": "admin"},
+			caller{acme, order.SystemUser, "", []string{"admin"}}, nil,
+		},
+		{
+			"groups with commas", claims{"custom:tenantId": acme, "cognito:groups": "a,admin"},
+			caller{acme, order.SystemUser, "", []string{"a", "admin"}}, nil,
+		},
+		{
+			"groups as a list", claims{"custom:tenantId": acme, "cognito:groups": "[a admin]"},
+			caller{acme, order.SystemUser, "", []string{"a", "admin"}}, nil,
+		},
 		{"no group", claims{"custom:tenantId": acme, "cognito:groups": "[]"}, caller{acme, order.SystemUser, "", nil}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -94,7 +137,10 @@ func TestAPI(t *testing.T) {
 	t.Run("answers without claims", func(t *testing.T) {
 		is := is.New(t)
 		ctx, _ := invocation(t)
-		a := call(t, ctx, nil, apiEvent(t, "get_order", func(e *events.APIGatewayProxyRequest) { e.RequestContext.Authorizer = nil }))
+		a := call(
+			t, ctx, nil,
+			apiEvent(t, "get_order", func(e *events.APIGatewayProxyRequest) { e.RequestContext.Authorizer = nil }),
+		)
 		is.Equal(a.Status, http.StatusUnauthorized)
 		is.Equal(a.Code, "unauthenticated")
 	})

@@ -143,7 +143,10 @@ func TestBatch(t *testing.T) {
 		for receives, level := range map[int]string{1: "warn", 2: "warn", 3: "error"} {
 			is := is.New(t)
 			ctx, log := invocation(t)
-			failures(t, ctx, batch(&fakeQueue{}, atNoon, func(context.Context, message) error { return errFault }), records(t, 1, receives))
+			failures(
+				t, ctx, batch(&fakeQueue{}, atNoon, func(context.Context, message) error { return errFault }),
+				records(t, 1, receives),
+			)
 			is.True(strings.Contains(log.String(), `"level":"`+level+`"`))
 			is.Equal(strings.Count(log.String(), "message failed"), 1)
 		}
@@ -269,7 +272,8 @@ func TestPutOff(t *testing.T) {
 	})
 	t.Run("each time longer, up to 15 minutes", func(t *testing.T) {
 		for attempt, most := range map[int]time.Duration{
-			0: 10 * time.Second, 1: 20 * time.Second, 2: 40 * time.Second, 6: 640 * time.Second, 7: 15 * time.Minute, 90: 15 * time.Minute, 1 << 30: 15 * time.Minute,
+			0: 10 * time.Second, 1: 20 * time.Second, 2: 40 * time.Second, 6: 640 * time.Second, 7: 15 * time.Minute,
+			90: 15 * time.Minute, 1 << 30: 15 * time.Minute,
 		} {
 			is := is.New(t)
 			ctx, _ := invocation(t)
@@ -407,10 +411,12 @@ func TestNewMessage(t *testing.T) {
 			attempt   int
 			tooOld    bool
 		}{
-			"sent once":                {later(nil), sent, 0, false},
-			"put off before":           {later(waited(4, first)), first, 4, true},
-			"without any time":         {events.SQSMessage{}, noon, 0, false},
-			"with attributes of trash": {later(func(m *events.SQSMessage) { waited(-4, time.UnixMilli(-5))(m) }), sent, 0, false},
+			"sent once":        {later(nil), sent, 0, false},
+			"put off before":   {later(waited(4, first)), first, 4, true},
+			"without any time": {events.SQSMessage{}, noon, 0, false},
+			"with attributes of trash": {
+				later(func(m *events.SQSMessage) { waited(-4, time.UnixMilli(-5))(m) }), sent, 0, false,
+			},
 			"with an attribute of no value": {later(func(m *events.SQSMessage) {
 				m.MessageAttributes[queue.AttributeFirstSent] = events.SQSMessageAttribute{DataType: "Binary"}
 			}), sent, 0, false},

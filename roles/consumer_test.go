@@ -31,7 +31,9 @@ func servesSome(t order.EventType) bool { return t == order.EventCreated || t ==
 // eventBody is the event of an entry with fields changed; a nil removes one.
 func eventBody(t *testing.T, e order.Event, fields map[string]any) string {
 	t.Helper()
-	body := map[string]any{"eventType": e.Type, "sequence": e.Sequence, "orderId": e.OrderID, "tenantId": e.TenantID, "traceId": e.TraceID}
+	body := map[string]any{
+		"eventType": e.Type, "sequence": e.Sequence, "orderId": e.OrderID, "tenantId": e.TenantID, "traceId": e.TraceID,
+	}
 	for name, v := range fields {
 		if body[name] = v; v == nil {
 			delete(body, name)
@@ -135,7 +137,10 @@ func TestOnEventNotThere(t *testing.T) {
 		fields map[string]any
 	}{
 		{"no order", fakeOrders{err: order.ErrNotFound}, nil},
-		{"an order that is only accepted", fakeOrders{order: sampleAcceptance(t)}, map[string]any{"sequence": 1, "eventType": "order.created"}},
+		{
+			"an order that is only accepted", fakeOrders{order: sampleAcceptance(t)},
+			map[string]any{"sequence": 1, "eventType": "order.created"},
+		},
 		{"an order without the entry", fakeOrders{order: recorded}, nil},
 		{"an order without an entry of the type", fakeOrders{order: recorded}, map[string]any{"sequence": nil}},
 		{"an entry of another type", fakeOrders{order: other}, nil},
@@ -177,7 +182,9 @@ func TestOnEventNotThere(t *testing.T) {
 }
 
 func TestOnEventMalformed(t *testing.T) {
-	for _, body := range []string{``, `null`, `[]`, `{"orderId": "x"}`, `{"eventType": "order.paid", "orderId": "` + orderID + `"}`, `{"Type": "Notification", "Message": "x"}`} {
+	for _, body := range []string{``, `null`, `[]`, `{"orderId": "x"}`, `{"eventType": "order.paid", "orderId": "` + orderID + `"}`,
+		`{"Type": "Notification", "Message": "x"}`,
+	} {
 		t.Run(body, func(t *testing.T) {
 			is := is.New(t)
 			ctx, _ := invocation(t)
@@ -200,7 +207,10 @@ func TestEventTrace(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
 			ctx, log := invocation(t)
-			m := message{id: "m1", body: []byte(eventBody(t, o.Event(o.History[1]), map[string]any{"traceId": tt.event})), receives: 1, trace: header}
+			m := message{
+				id: "m1", body: []byte(eventBody(t, o.Event(o.History[1]), map[string]any{"traceId": tt.event})), receives: 1,
+				trace: header,
+			}
 			is.NoErr(onEvent(servesSome, &fakeOrders{order: o}, func(ctx context.Context, _ order.Order, _ order.Entry) error {
 				logger(ctx).Info().Msg("hello")
 				is.Equal(traceRoot(scopeOf(ctx).message.trace), tt.want) // X-Ray's annotation, too
@@ -221,7 +231,8 @@ func TestServes(t *testing.T) {
 	is := is.New(t)
 	var served []order.EventType
 	for _, e := range []order.EventType{
-		order.EventCreated, order.EventPaymentPending, order.EventPaid, order.EventProcessing, order.EventCompleted, order.EventCancelled,
+		order.EventCreated, order.EventPaymentPending, order.EventPaid, order.EventProcessing, order.EventCompleted,
+		order.EventCancelled,
 		order.EventRefunded, order.EventPaymentUpdated, order.EventMailFailed,
 	} {
 		if (&pdfCreator{}).serves(e) {

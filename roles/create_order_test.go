@@ -38,7 +38,9 @@ func (f *fakeAcceptances) Accept(_ context.Context, c order.Creation) (order.Ord
 	return c.Accepted("ORD-2025-00001", order.NewTimestamp(noon)), f.call("accept")
 }
 
-func (f *fakeAcceptances) AcceptOnce(_ context.Context, c order.Creation, key store.IdempotencyKey) (order.Order, bool, error) {
+func (f *fakeAcceptances) AcceptOnce(
+	_ context.Context, c order.Creation, key store.IdempotencyKey,
+) (order.Order, bool, error) {
 	f.key = key
 	if err := f.call("accept once"); err != nil {
 		return order.Order{}, false, err
@@ -55,7 +57,9 @@ func (f *fakeAcceptances) Send(_ context.Context, body any, tenantID, _ string) 
 }
 
 // create sends the event of testdata, changed, to create_order.
-func (f *fakeAcceptances) create(t *testing.T, ctx context.Context, change func(*events.APIGatewayProxyRequest)) answer {
+func (f *fakeAcceptances) create(
+	t *testing.T, ctx context.Context, change func(*events.APIGatewayProxyRequest),
+) answer {
 	t.Helper()
 	h := &createOrder{orders: f, queue: f, newID: func() string { return orderID }}
 	return call(t, ctx, h.handle, apiEvent(t, "create_order", change))
@@ -139,8 +143,13 @@ func TestCreateOrderRefuses(t *testing.T) {
 		{"two keys", withKeys("a", "b"), "Idempotency-Key"},
 		{
 			"everything at once",
-			all(withKeys(""), body(`{"customerEmail": "x", "cartId": 5, "tenantId": "other", "billingAddress": {"street": "1 Long Street", "country": "za"}}`)),
-			"Idempotency-Key customerEmail cartId billingAddress.city billingAddress.province billingAddress.postalCode billingAddress.country tenantId",
+			all(
+				withKeys(""),
+				body(`{"customerEmail": "x", "cartId": 5, "tenantId": "other", 
+					"billingAddress": {"street": "1 Long Street", "country": "za"}}`),
+			),
+			"Idempotency-Key customerEmail cartId billingAddress.city billingAddress.province " +
+				"billingAddress.postalCode billingAddress.country tenantId",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -205,14 +214,37 @@ func TestCreateOrderFails(t *testing.T) {
 		code   string
 		calls  []string
 	}{
-		{"the table does not take it", withoutKey, fakeAcceptances{fail: map[string]error{"accept": errFault}}, 500, "internal", []string{"accept"}},
-		{"the table does not take the key", nil, fakeAcceptances{fail: map[string]error{"accept once": errFault}}, 500, "internal", []string{"accept once"}},
-		{"the key was used with another body", nil, fakeAcceptances{fail: map[string]error{"accept once": order.ErrKeyReused}}, 422, "idempotency_key_reused", []string{"accept once"}},
-		{"the key's order is deleted", nil, fakeAcceptances{fail: map[string]error{"accept once": order.ErrDeleted}}, 404, "not_found", []string{"accept once"}},
+		{
+			"the table does not take it", withoutKey, fakeAcceptances{fail: map[string]error{"accept": errFault}}, 500,
+			"internal", []string{"accept"},
+		},
+		{
+			"the table does not take the key", nil, fakeAcceptances{fail: map[string]error{"accept once": errFault}}, 500,
+			"internal", []string{"accept once"},
+		},
+		{
+			"the key was used with another body", nil,
+			fakeAcceptances{fail: map[string]error{"accept once": order.ErrKeyReused}}, 422, "idempotency_key_reused",
+			[]string{"accept once"},
+		},
+		{
+			"the key's order is deleted", nil, fakeAcceptances{fail: map[string]error{"accept once": order.ErrDeleted}}, 404,
+			"not_found", []string{"accept once"},
+		},
 		// The item stays: the message may have been sent, and another call with the key sends it again.
-		{"the queue does not take it", withoutKey, fakeAcceptances{fail: map[string]error{"send": errFault}}, 500, "internal", []string{"accept", "send"}},
-		{"the queue does not take it, with a key", nil, fakeAcceptances{fail: map[string]error{"send": errFault}}, 500, "internal", []string{"accept once", "send"}},
-		{"the queue does not take a replay", nil, fakeAcceptances{first: &accepted, fail: map[string]error{"send": errFault}}, 500, "internal", []string{"accept once", "send"}},
+		{
+			"the queue does not take it", withoutKey, fakeAcceptances{fail: map[string]error{"send": errFault}}, 500,
+			"internal", []string{"accept", "send"},
+		},
+		{
+			"the queue does not take it, with a key", nil, fakeAcceptances{fail: map[string]error{"send": errFault}}, 500,
+			"internal", []string{"accept once", "send"},
+		},
+		{
+			"the queue does not take a replay", nil,
+			fakeAcceptances{first: &accepted, fail: map[string]error{"send": errFault}}, 500, "internal",
+			[]string{"accept once", "send"},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)

@@ -125,7 +125,9 @@ func (w *world) makeQueues() {
 			continue
 		}
 		_, err = sns.NewFromConfig(cfg).Subscribe(ctx, &sns.SubscribeInput{
-			TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:" + emulator.Region + ":000000000000:" + role),
+			TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: aws.String(
+				"arn:aws:sqs:" + emulator.Region + ":000000000000:" + role,
+			),
 			Attributes: map[string]string{"RawMessageDelivery": "true"},
 		})
 		w.must(err)
@@ -220,7 +222,8 @@ func (w *world) deliver(name string) (delivered int, failed []string) {
 	var event events.SQSEvent
 	for _, m := range got.Messages {
 		event.Records = append(event.Records, events.SQSMessage{
-			MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body, Attributes: m.Attributes, EventSource: "aws:sqs",
+			MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body, Attributes: m.Attributes,
+			EventSource: "aws:sqs",
 		})
 	}
 	var answer events.SQSEventResponse

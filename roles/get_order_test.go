@@ -63,19 +63,41 @@ func TestGetOrder(t *testing.T) {
 		data   map[string]any // the fields to look at
 	}{
 		{"the whole order, in one read", fakeKnown{mine: &o}, nil, 200, "order", map[string]any{
-			"state": "recorded", "id": orderID, "total": 287.5, "tenantId": "acme", "status": "paid", "pdfUrl": nil, "documents": []any{},
+			"state": "recorded", "id": orderID, "total": 287.5, "tenantId": "acme", "status": "paid", "pdfUrl": nil,
+			"documents": []any{},
 		}},
-		{"the whole order to its administrator, in one read", fakeKnown{mine: &o, any: &foreign}, asAdmin, 200, "order", map[string]any{"tenantId": "acme"}},
-		{"what is known before the record, in one read", fakeKnown{mine: &accepted}, nil, 200, "order", map[string]any{"status": "pending"}},
-		{"why it could not be recorded", fakeKnown{mine: &failed}, nil, 200, "order", map[string]any{"state": "failed", "status": "failed", "failureReason": "cart not found"}},
+		{
+			"the whole order to its administrator, in one read", fakeKnown{mine: &o, any: &foreign}, asAdmin, 200, "order",
+			map[string]any{"tenantId": "acme"},
+		},
+		{
+			"what is known before the record, in one read", fakeKnown{mine: &accepted}, nil, 200, "order",
+			map[string]any{"status": "pending"},
+		},
+		{
+			"why it could not be recorded", fakeKnown{mine: &failed}, nil, 200, "order",
+			map[string]any{"state": "failed", "status": "failed", "failureReason": "cart not found"},
+		},
 		{"not found for what is unknown", fakeKnown{}, nil, 404, "order", nil},
 		{"not found for what is deleted", fakeKnown{fail: calls("order", order.ErrDeleted)}, nil, 404, "order", nil},
-		{"not found for what is deleted, to an administrator", fakeKnown{any: &foreign, fail: calls("order", order.ErrDeleted)}, asAdmin, 404, "order", nil},
-		{"not found for another tenant's that is deleted", fakeKnown{fail: calls("any", order.ErrDeleted)}, asAdmin, 404, "order any", nil},
-		{"not found for a malformed id, unasked", fakeKnown{mine: &o}, func(e *events.APIGatewayProxyRequest) { e.PathParameters["orderId"] = "../" + orderID }, 404, "", nil},
+		{
+			"not found for what is deleted, to an administrator",
+			fakeKnown{any: &foreign, fail: calls("order", order.ErrDeleted)}, asAdmin, 404, "order", nil,
+		},
+		{
+			"not found for another tenant's that is deleted", fakeKnown{fail: calls("any", order.ErrDeleted)}, asAdmin, 404,
+			"order any", nil,
+		},
+		{
+			"not found for a malformed id, unasked", fakeKnown{mine: &o},
+			func(e *events.APIGatewayProxyRequest) { e.PathParameters["orderId"] = "../" + orderID }, 404, "", nil,
+		},
 		{"not found for another tenant's order", fakeKnown{any: &foreign}, nil, 404, "order", nil},
 		{"not found for what no tenant has", fakeKnown{}, asAdmin, 404, "order any", nil},
-		{"any order to an administrator", fakeKnown{any: &foreign}, asAdmin, 200, "order any", map[string]any{"tenantId": "other"}},
+		{
+			"any order to an administrator", fakeKnown{any: &foreign}, asAdmin, 200, "order any",
+			map[string]any{"tenantId": "other"},
+		},
 		{"an error when the table is down", fakeKnown{fail: calls("order", errFault)}, nil, 500, "order", nil},
 		{"an error when the index is down", fakeKnown{fail: calls("any", errFault)}, asAdmin, 500, "order any", nil},
 	} {
@@ -99,8 +121,9 @@ func TestGetOrder(t *testing.T) {
 		f := &fakeKnown{mine: &accepted}
 		a := call(t, ctx, (&getOrder{orders: f, links: f}).handle, apiEvent(t, "get_order", nil))
 		is.Equal(a.Data, map[string]any{
-			"state": "accepted", "id": orderID, "orderNumber": "ORD-2025-00001", "tenantId": "acme", "customerEmail": "thandi@example.com",
-			"status": "pending", "dateCreated": "2025-12-30T10:30:00.000000Z",
+			"state": "accepted", "id": orderID, "orderNumber": "ORD-2025-00001", "tenantId": "acme",
+			"customerEmail": "thandi@example.com",
+			"status":        "pending", "dateCreated": "2025-12-30T10:30:00.000000Z",
 		})
 	})
 }
@@ -115,12 +138,18 @@ func TestGetOrderHistory(t *testing.T) {
 	f := &fakeKnown{mine: &o}
 	a := call(t, ctx, (&getOrder{orders: f, links: f}).handle, apiEvent(t, "get_order", nil))
 	is.Equal(a.Data["history"], []any{
-		map[string]any{"sequence": 1.0, "type": "order.created", "status": "pending", "date": "2025-12-30T10:30:00.000000Z", "by": "thandi@example.com"},
+		map[string]any{
+			"sequence": 1.0, "type": "order.created", "status": "pending", "date": "2025-12-30T10:30:00.000000Z",
+			"by": "thandi@example.com",
+		},
 		map[string]any{
 			"sequence": 2.0, "type": "order.paid", "status": "paid", "date": "2025-12-30T10:31:00.000000Z", "by": "clerk",
 			"paymentDetails": map[string]any{"transactionId": "t-1", "paidAt": "2025-12-30T10:30:00.000000Z"},
 		},
-		map[string]any{"sequence": 3.0, "type": "order.refunded", "status": "refunded", "date": "2025-12-30T10:32:00.000000Z", "by": "clerk", "reason": "broken"},
+		map[string]any{
+			"sequence": 3.0, "type": "order.refunded", "status": "refunded", "date": "2025-12-30T10:32:00.000000Z",
+			"by": "clerk", "reason": "broken",
+		},
 	})
 }
 

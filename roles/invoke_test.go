@@ -13,7 +13,8 @@ import (
 
 // withTrace is a context whose invocation has a trace.
 func withTrace(ctx context.Context, header string) context.Context {
-	return context.WithValue(ctx, "x-amzn-trace-id", header) //nolint:revive,staticcheck // The key that aws-lambda-go sets.
+	// The key that aws-lambda-go sets.
+	return context.WithValue(ctx, "x-amzn-trace-id", header) //nolint:revive,staticcheck
 }
 
 // invoke calls a function several times and returns its log lines.
@@ -111,12 +112,16 @@ func TestInvoke(t *testing.T) {
 func TestInvokeMessages(t *testing.T) {
 	is := is.New(t)
 	var out bytes.Buffer
-	f := &function{now: atNoon, log: NewLogger(&out, atNoon, "INFO"), handle: batch(&fakeQueue{}, atNoon, func(ctx context.Context, m message) error {
-		logger(ctx).Info().Msg(m.id)
-		count(ctx, mailsSent)
-		return nil
-	})}
-	_, err := f.Invoke(withTrace(t.Context(), "Root=1-1-1"), []byte(`{"Records":[{"messageId":"m0"},{"messageId":"m1","attributes":{"AWSTraceHeader":"Root=1-2-2"}}]}`))
+	f := &function{now: atNoon, log: NewLogger(&out, atNoon, "INFO"),
+		handle: batch(&fakeQueue{}, atNoon, func(ctx context.Context, m message) error {
+			logger(ctx).Info().Msg(m.id)
+			count(ctx, mailsSent)
+			return nil
+		})}
+	_, err := f.Invoke(
+		withTrace(t.Context(), "Root=1-1-1"),
+		[]byte(`{"Records":[{"messageId":"m0"},{"messageId":"m1","attributes":{"AWSTraceHeader":"Root=1-2-2"}}]}`),
+	)
 	is.NoErr(err)
 	for line := range strings.Lines(out.String()) {
 		want := `"traceId":"1-1-1"`

@@ -69,7 +69,10 @@ func TestListOrdersQuery(t *testing.T) {
 	}{
 		{"nothing", withQuery(), store.ListQuery{Size: 50}},
 		{"a size", withQuery("pageSize", "100"), store.ListQuery{Size: 100}},
-		{"a status and a token", withQuery("status", "paid", "startAt", "abc"), store.ListQuery{Size: 50, Status: order.Paid, StartAt: "abc"}},
+		{
+			"a status and a token", withQuery("status", "paid", "startAt", "abc"),
+			store.ListQuery{Size: 50, Status: order.Paid, StartAt: "abc"},
+		},
 		{"a sort", withQuery("sort", "dateCreated"), store.ListQuery{Size: 50, Sort: store.OldestFirst}},
 		{"times", withQuery("from", "2025-12-30T12:30:00+02:00", "to", "2025-12-30T10:30:00.5Z"), store.ListQuery{
 			Size: 50, Sort: store.NewestFirst, From: at("2025-12-30T10:30:00Z"), To: at("2025-12-30T10:30:00.5Z"),
@@ -103,7 +106,8 @@ func TestListOrdersRefuses(t *testing.T) {
 		want  string // the fields that the answer names
 	}{
 		{"everything at once", []string{
-			"pageSize", "0", "startAt", "", "status", "failed", "sort", "total", "from", "yesterday", "to", "tomorrow", "limit", "1", "x", "1", "x", "2",
+			"pageSize", "0", "startAt", "", "status", "failed", "sort", "total", "from", "yesterday", "to", "tomorrow",
+			"limit", "1", "x", "1", "x", "2",
 		}, "from limit pageSize sort startAt status to x"},
 		{"a page too large", []string{"pageSize", "101"}, "pageSize"},
 		{"a page below nothing", []string{"pageSize", "-1"}, "pageSize"},
@@ -186,7 +190,9 @@ func TestListOrdersByNumber(t *testing.T) {
 	t.Run("of the path's tenant, for an administrator", func(t *testing.T) {
 		is := is.New(t)
 		f := &fakeLists{order: sampleOrder(t)}
-		is.Equal(f.list(t, all(withQuery("orderNumber", "ORD-2025-123456"), ofTenant("other"), asAdmin)).Status, http.StatusOK)
+		is.Equal(
+			f.list(t, all(withQuery("orderNumber", "ORD-2025-123456"), ofTenant("other"), asAdmin)).Status, http.StatusOK,
+		)
 		is.Equal(f.number, "other ORD-2025-123456")
 	})
 }
@@ -200,7 +206,10 @@ func TestListOrdersAnswers(t *testing.T) {
 		code   string
 	}{
 		{"no other tenant's orders", ofTenant("other"), nil, 403, "forbidden"},
-		{"no other tenant's order by its number", all(ofTenant("other"), withQuery("orderNumber", "ORD-2025-00001")), nil, 403, "forbidden"},
+		{
+			"no other tenant's order by its number", all(ofTenant("other"), withQuery("orderNumber", "ORD-2025-00001")), nil,
+			403, "forbidden",
+		},
 		{"any tenant's orders to an administrator", all(ofTenant("other"), asAdmin), nil, 200, ""},
 		{"no malformed tenant's, not even to an administrator", all(ofTenant("a#b"), asAdmin), nil, 403, "forbidden"},
 		{"a bad token", nil, order.ErrPageToken, 400, "invalid_page_token"},

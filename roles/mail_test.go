@@ -53,7 +53,9 @@ func (f *fakeMails) ReleaseMail(ctx context.Context, m store.Mail) error {
 	return errors.Join(ctx.Err(), f.call("release"), f.same(m))
 }
 
-func (f *fakeMails) NoteMailFailed(ctx context.Context, tenantID, orderID string, about order.Entry, role, reason string) error {
+func (f *fakeMails) NoteMailFailed(
+	ctx context.Context, tenantID, orderID string, about order.Entry, role, reason string,
+) error {
 	f.noted = strings.Join([]string{tenantID, orderID, string(about.Type), role, reason}, " ")
 	return errors.Join(ctx.Err(), f.call("note"))
 }
@@ -97,11 +99,28 @@ func TestMailer(t *testing.T) {
 		{"sends no mail twice", fails("claim", store.ErrMailSent), "claim", 0, 1, false, false},
 		{"waits while someone else sends", fails("claim", &store.MailClaimedError{Until: noon}), "claim", 0, 0, true, false},
 		{"fails when it cannot claim", fails("claim", errFault), "claim", 0, 0, true, false},
-		{"gives the claim back when the mail cannot be sent now", fails("send", errFault), "claim, send, release", 0, 0, true, false},
-		{"tells history and ledger when the address is refused", fails("send", refused), "claim, send, note, failed", 0, 0, true, true},
-		{"fails all the same when it cannot give the claim back", fakeMails{fail: map[string]error{"send": errFault, "release": errFault}}, "claim, send, release", 0, 0, true, false},
-		{"tells the ledger when it cannot tell the history", fakeMails{fail: map[string]error{"send": refused, "note": errFault}}, "claim, send, note, failed", 0, 0, true, true},
-		{"is done when the mail is out and the ledger is down", fails("sent ses-1", errFault), "claim, send, sent ses-1", 1, 0, false, false},
+		{
+			"gives the claim back when the mail cannot be sent now", fails("send", errFault), "claim, send, release", 0, 0,
+			true, false,
+		},
+		{
+			"tells history and ledger when the address is refused", fails("send", refused), "claim, send, note, failed", 0, 0,
+			true, true,
+		},
+		{
+			"fails all the same when it cannot give the claim back",
+			fakeMails{fail: map[string]error{"send": errFault, "release": errFault}}, "claim, send, release", 0, 0, true,
+			false,
+		},
+		{
+			"tells the ledger when it cannot tell the history",
+			fakeMails{fail: map[string]error{"send": refused, "note": errFault}}, "claim, send, note, failed", 0, 0, true,
+			true,
+		},
+		{
+			"is done when the mail is out and the ledger is down", fails("sent ses-1", errFault), "claim, send, sent ses-1", 1,
+			0, false, false,
+		},
 		{"counts a mail without its template", fakeMails{fallback: errFault}, "claim, send, sent ses-1", 1, 0, false, false},
 		{"tells of a mail with an old template", fakeMails{stale: errFault}, "claim, send, sent ses-1", 1, 0, false, false},
 	} {

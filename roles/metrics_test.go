@@ -110,7 +110,8 @@ func TestMetricsSchema(t *testing.T) {
 // everyMetric returns the metrics that there are.
 func everyMetric() []metric {
 	return []metric{
-		ordersAccepted, ordersRecorded, ordersFailed, ordersChanged, eventsPublished, cartTotalMismatch, campaignsInvalid, documentsCreated,
+		ordersAccepted, ordersRecorded, ordersFailed, ordersChanged, eventsPublished, cartTotalMismatch, campaignsInvalid,
+		documentsCreated,
 		mailsSent, mailFallbacks, messagesDelayed, messagesFailed, duplicates, coldStarts, documentMilliseconds,
 		acceptedToRecordedMilliseconds, changeToMailMilliseconds, changeToDocumentMilliseconds,
 	}
@@ -186,8 +187,10 @@ func TestMetricsSchemaRefuses(t *testing.T) {
 		"an unknown unit":                     {`"Count"`, `"Counts"`},
 		"an unknown resolution":               {`"Unit": "Count"`, `"StorageResolution": 30`},
 		"a member that is not specified":      {`"Unit": "Count"`, `"unit": "Count"`},
-		"a line that is too long":             {`"MailsSent": 1`, `"MailsSent": 1, "more": "` + strings.Repeat("x", 256<<10) + `"`},
-		"no JSON":                             {`{"_aws"`, `_aws`},
+		"a line that is too long": {
+			`"MailsSent": 1`, `"MailsSent": 1, "more": "` + strings.Repeat("x", 256<<10) + `"`,
+		},
+		"no JSON": {`{"_aws"`, `_aws`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)

@@ -74,7 +74,9 @@ func (f *fakeRecords) handle(t *testing.T, ctx context.Context, m message) error
 	}
 	m.receives = max(m.receives, 1)
 	m.trace = "Root=1-67719f28-3f1d2c4b5a69788796a5b4c3;Sampled=1"
-	r := &recorder{orders: f, carts: f, taxRate: vat(t), now: func() time.Time { return noon.Add(1500 * time.Millisecond) }}
+	r := &recorder{
+		orders: f, carts: f, taxRate: vat(t), now: func() time.Time { return noon.Add(1500 * time.Millisecond) },
+	}
 	return r.handle(ctx, m)
 }
 
@@ -116,7 +118,8 @@ func TestRecorder(t *testing.T) {
 		is.Equal(o.Total.String(), "287.50") // (2 × 100.10 − 0.20 + 50.00) × 1.15
 		is.Equal(o.ID, orderID)
 		is.Equal(o.History, []order.Entry{{
-			Sequence: 1, Type: order.EventCreated, Status: order.Pending, Date: order.NewTimestamp(noon), By: "thandi@example.com",
+			Sequence: 1, Type: order.EventCreated, Status: order.Pending, Date: order.NewTimestamp(noon),
+			By:      "thandi@example.com",
 			TraceID: "1-67719f28-3f1d2c4b5a69788796a5b4c3", // which the event goes on with
 		}})
 		is.Equal(counted(ctx, ordersRecorded), 1.0)
@@ -205,10 +208,19 @@ func TestRecorderDoubts(t *testing.T) {
 	}{
 		{"a total that is ours", total("287.50"), "", ""},
 		{"a total that is not", total("287.51"), cartTotalMismatch, `"cartTotal":"287.51","orderTotal":"287.50"`},
-		{"a campaign in force", campaign(order.Campaign{IsValid: true, FromDate: "2025-12-30", ToDate: "2025-12-30"}), "", ""},
+		{
+			"a campaign in force", campaign(order.Campaign{IsValid: true, FromDate: "2025-12-30", ToDate: "2025-12-30"}), "",
+			"",
+		},
 		{"a campaign that is not valid", campaign(order.Campaign{}), campaignsInvalid, `"campaign":"SUMMER25"`},
-		{"a campaign that is over", campaign(order.Campaign{IsValid: true, ToDate: "2025-12-29"}), campaignsInvalid, `"campaign":"SUMMER25"`},
-		{"a campaign to come", campaign(order.Campaign{IsValid: true, FromDate: "2025-12-31"}), campaignsInvalid, `"campaign":"SUMMER25"`},
+		{
+			"a campaign that is over", campaign(order.Campaign{IsValid: true, ToDate: "2025-12-29"}), campaignsInvalid,
+			`"campaign":"SUMMER25"`,
+		},
+		{
+			"a campaign to come", campaign(order.Campaign{IsValid: true, FromDate: "2025-12-31"}), campaignsInvalid,
+			`"campaign":"SUMMER25"`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
@@ -241,13 +253,22 @@ func TestRecorderPermanent(t *testing.T) {
 		reason string
 	}{
 		{"a malformed message", map[string]any{"customerEmail": "x"}, none, "message is malformed"},
-		{"a malformed message of an order that is not there", map[string]any{"cartId": ""}, func(f *fakeRecords) { f.stored = nil }, "message is malformed"},
+		{
+			"a malformed message of an order that is not there", map[string]any{"cartId": ""},
+			func(f *fakeRecords) { f.stored = nil }, "message is malformed",
+		},
 		{"a lost cart", nil, func(f *fakeRecords) { f.fail = map[string]error{"cart": lost} }, "cart not found"},
 		{"another tenant's cart", nil, cart(func(c *order.Cart) { c.TenantID = "other" }), "cart belongs to another tenant"},
 		{"another cart", nil, cart(func(c *order.Cart) { c.ID = "other" }), "cart answer is for another cart"},
 		{"an empty cart", nil, cart(func(c *order.Cart) { c.Items = nil }), "cart is empty"},
-		{"too many lines", nil, cart(func(c *order.Cart) { c.Items = make([]order.CartItem, order.MaxItems+1) }), "cart has more than 200 lines"},
-		{"a campaign that is not on the cart", map[string]any{"campaignCode": "SUMMER25"}, none, "campaign is not on the cart"},
+		{
+			"too many lines", nil, cart(func(c *order.Cart) { c.Items = make([]order.CartItem, order.MaxItems+1) }),
+			"cart has more than 200 lines",
+		},
+		{
+			"a campaign that is not on the cart", map[string]any{"campaignCode": "SUMMER25"}, none,
+			"campaign is not on the cart",
+		},
 		{"amounts beyond all bounds", nil, cart(func(c *order.Cart) {
 			c.Items[0].UnitPrice, c.Items[0].Quantity = money(t, "999999999999.00"), order.MaxQuantity
 		}), "cart amounts are out of range"},
@@ -301,12 +322,24 @@ func TestRecorderTransient(t *testing.T) {
 		{"a cart service that is down", calls("cart", down), message{}, "order cart", "", 0, true},
 		{"a table that is throttled", calls("record", throttled), message{}, "order cart record", "", 0, true},
 
-		{"a fault at the last delivery", calls("cart", errFault), message{receives: 3}, "order fail cart fail", notInTime + ", " + notInTime, 1, false},
-		{"a table that cannot be read at the last delivery", calls("order", errFault), message{receives: 3}, "order fail", notInTime, 1, false},
+		{
+			"a fault at the last delivery", calls("cart", errFault), message{receives: 3}, "order fail cart fail",
+			notInTime + ", " + notInTime, 1, false,
+		},
+		{
+			"a table that cannot be read at the last delivery", calls("order", errFault), message{receives: 3}, "order fail",
+			notInTime, 1, false,
+		},
 		{"an outage at the last delivery", calls("cart", down), message{receives: 3}, "order fail cart", notInTime, 0, true},
-		{"a table that cannot say so before the work", calls("fail", errFault), message{receives: 3}, "order fail", notInTime, 0, false},
+		{
+			"a table that cannot say so before the work", calls("fail", errFault), message{receives: 3}, "order fail",
+			notInTime, 0, false,
+		},
 		{"an outage of more than a day", calls("cart", down), message{tooOld: true}, "order cart", "", 0, false},
-		{"an outage of more than a day at the last delivery", calls("cart", down), message{receives: 3, tooOld: true}, "order fail cart fail", notInTime + ", " + notInTime, 1, false},
+		{
+			"an outage of more than a day at the last delivery", calls("cart", down), message{receives: 3, tooOld: true},
+			"order fail cart fail", notInTime + ", " + notInTime, 1, false,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
@@ -375,7 +408,9 @@ func TestRecorderLastDelivery(t *testing.T) {
 		is := is.New(t)
 		ctx, _ := invocation(t)
 		f := newRecords(t)
-		f.fail = map[string]error{"cart": &order.Permanent{Reason: "cart not found"}, "fail": &smithy.GenericAPIError{Code: "ThrottlingException"}}
+		f.fail = map[string]error{
+			"cart": &order.Permanent{Reason: "cart not found"}, "fail": &smithy.GenericAPIError{Code: "ThrottlingException"},
+		}
 		is.True(message{}.waits(f.handle(t, ctx, message{})))
 	})
 	t.Run("an order is told though the work's time is up", func(t *testing.T) {

@@ -41,7 +41,9 @@ func (f *fakeDocuments) Supplier(context.Context, string) (order.Supplier, error
 	return order.Supplier{Name: "Today Ltd"}, f.call("supplier")
 }
 
-func (f *fakeDocuments) IssueDocument(_ context.Context, _, _ string, kind order.DocumentKind, s order.Supplier) (store.IssuedDocument, error) {
+func (f *fakeDocuments) IssueDocument(
+	_ context.Context, _, _ string, kind order.DocumentKind, s order.Supplier,
+) (store.IssuedDocument, error) {
 	if err := f.call("issue " + string(kind)); err != nil {
 		return store.IssuedDocument{}, err
 	}
@@ -51,9 +53,13 @@ func (f *fakeDocuments) IssueDocument(_ context.Context, _, _ string, kind order
 	return store.IssuedDocument{Number: kind.Series() + "-2026-00001", DateIssued: order.NewTimestamp(noon.Add(time.Hour)), Supplier: s}, nil
 }
 
-func (f *fakeDocuments) Create(_ context.Context, o order.Order, d order.Document, s order.Supplier) (invoice.Created, error) {
+func (f *fakeDocuments) Create(
+	_ context.Context, o order.Order, d order.Document, s order.Supplier,
+) (invoice.Created, error) {
 	f.created = append(f.created, madeDocument{o, d, s})
-	created := invoice.Created{Location: "s3://bucket/" + string(d.Kind), Bytes: 28_000, Missing: f.missing, Warnings: []error{errFault}}
+	created := invoice.Created{
+		Location: "s3://bucket/" + string(d.Kind), Bytes: 28_000, Missing: f.missing, Warnings: []error{errFault},
+	}
 	return created, f.call("create " + string(d.Kind))
 }
 
@@ -97,11 +103,20 @@ func TestDocuments(t *testing.T) {
 		{"a pro forma for what is recorded", sampleOrder(t), proForma},
 		{"a tax invoice for what is paid", withDocuments(orderIn(t, order.Paid), order.ProForma), invoice},
 		{"both where the first event comes late, in their order", orderIn(t, order.Paid), proForma + ", " + invoice},
-		{"a credit note for what is refunded after that", withDocuments(orderIn(t, order.Paid, order.Refunded), order.ProForma, order.TaxInvoice), credit},
+		{
+			"a credit note for what is refunded after that",
+			withDocuments(orderIn(t, order.Paid, order.Refunded), order.ProForma, order.TaxInvoice), credit,
+		},
 		{"all in one go", orderIn(t, order.Paid, order.Refunded), proForma + ", " + invoice + ", " + credit},
-		{"what is missing, whatever came first", withDocuments(orderIn(t, order.Paid, order.Refunded), order.TaxInvoice), proForma + ", " + credit},
+		{
+			"what is missing, whatever came first", withDocuments(orderIn(t, order.Paid, order.Refunded), order.TaxInvoice),
+			proForma + ", " + credit,
+		},
 		{"nothing more for what is cancelled", orderIn(t, order.Cancelled), proForma},
-		{"nothing where all is issued", withDocuments(orderIn(t, order.Paid, order.Processing), order.ProForma, order.TaxInvoice), ""},
+		{
+			"nothing where all is issued",
+			withDocuments(orderIn(t, order.Paid, order.Processing), order.ProForma, order.TaxInvoice), "",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
@@ -158,10 +173,16 @@ func TestDocumentShows(t *testing.T) {
 	t.Run("the second time: number, day and supplier as printed", func(t *testing.T) {
 		is := is.New(t)
 		ctx, _ := invocation(t)
-		before := store.IssuedDocument{Number: "INV-2025-00042", DateIssued: order.NewTimestamp(noon.Add(time.Minute)), Supplier: order.Supplier{Name: "Yesterday Ltd"}}
+		before := store.IssuedDocument{
+			Number: "INV-2025-00042", DateIssued: order.NewTimestamp(noon.Add(time.Minute)),
+			Supplier: order.Supplier{Name: "Yesterday Ltd"},
+		}
 		f := &fakeDocuments{issued: map[order.DocumentKind]store.IssuedDocument{order.TaxInvoice: before}}
 		is.NoErr(f.handle(ctx, withDocuments(orderIn(t, order.Paid), order.ProForma)))
-		is.Equal(f.created[0].document, order.Document{Kind: order.TaxInvoice, Number: before.Number, DateIssued: before.DateIssued})
+		is.Equal(
+			f.created[0].document,
+			order.Document{Kind: order.TaxInvoice, Number: before.Number, DateIssued: before.DateIssued},
+		)
 		is.Equal(f.created[0].supplier, before.Supplier)
 	})
 }
@@ -181,7 +202,10 @@ func TestDocumentsFail(t *testing.T) {
 		{"a document that can never be drawn", "create pro_forma", never, "supplier, create pro_forma", 0},
 		{"a document that is not noted", "add pro_forma", errFault, first, 0},
 		{"a number that is not given", "issue tax_invoice", errFault, first + ", supplier, issue tax_invoice", 1},
-		{"a numbered document that is not stored", "create tax_invoice", errFault, first + ", supplier, issue tax_invoice, create tax_invoice", 1},
+		{
+			"a numbered document that is not stored", "create tax_invoice", errFault,
+			first + ", supplier, issue tax_invoice, create tax_invoice", 1,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)

@@ -29,11 +29,13 @@ import (
 func answered(t *testing.T, status int, code string) error {
 	t.Helper()
 	client := dynamodb.New(dynamodb.Options{
-		Region: "eu-west-1", Retryer: aws.NopRetryer{}, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
+		Region: "eu-west-1", Retryer: aws.NopRetryer{},
+		Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
 		HTTPClient: doFunc(func(*http.Request) (*http.Response, error) {
 			body := fmt.Sprintf(`{"__type": "com.amazonaws.dynamodb.v20120810#%s", "message": "why"}`, code)
 			return &http.Response{
-				StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(bytes.NewReader([]byte(body))),
+				StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+				Body: io.NopCloser(bytes.NewReader([]byte(body))),
 			}, nil
 		}),
 	})
@@ -44,8 +46,9 @@ func answered(t *testing.T, status int, code string) error {
 func broken(t *testing.T, err error) error {
 	t.Helper()
 	return getItem(t, dynamodb.New(dynamodb.Options{
-		Region: "eu-west-1", Retryer: aws.NopRetryer{}, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
-		HTTPClient: doFunc(func(*http.Request) (*http.Response, error) { return nil, err }),
+		Region: "eu-west-1", Retryer: aws.NopRetryer{},
+		Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
+		HTTPClient:  doFunc(func(*http.Request) (*http.Response, error) { return nil, err }),
 	}))
 }
 
@@ -53,11 +56,13 @@ func broken(t *testing.T, err error) error {
 func cutOff(t *testing.T) error {
 	t.Helper()
 	return getItem(t, dynamodb.New(dynamodb.Options{
-		Region: "eu-west-1", Retryer: aws.NopRetryer{}, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
+		Region: "eu-west-1", Retryer: aws.NopRetryer{},
+		Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
 		HTTPClient: doFunc(func(*http.Request) (*http.Response, error) {
 			body := io.MultiReader(strings.NewReader(`{"Item": {`), iotest.ErrReader(io.ErrUnexpectedEOF))
 			return &http.Response{
-				StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(body),
+				StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+				Body: io.NopCloser(body),
 			}, nil
 		}),
 	}))
@@ -103,7 +108,10 @@ func TestIsOutage(t *testing.T) {
 		{"a transaction is in the way", &types.TransactionConflictException{}, true},
 		{"the connection is refused", broken(t, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), true},
 		{"the connection is reset", broken(t, &url.Error{Op: "Post", Err: syscall.ECONNRESET}), true},
-		{"the name is not found", broken(t, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsTemporary: true}}), true},
+		{
+			"the name is not found",
+			broken(t, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsTemporary: true}}), true,
+		},
 		{"the connection ends", broken(t, io.ErrUnexpectedEOF), true},
 		{"the answer is cut", cutOff(t), true},
 		{"the time is up", context.DeadlineExceeded, true},

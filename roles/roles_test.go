@@ -57,7 +57,8 @@ func TestRoles(t *testing.T) {
 				names = append(names, s.Name)
 			}
 			want := deployed[role.Name].Settings
-			is.Equal(slices.Sorted(slices.Values(names)), slices.Sorted(slices.Values(want))) // what deploy/ gives it is what it reads
+			// what deploy/ gives it is what it reads
+			is.Equal(slices.Sorted(slices.Values(names)), slices.Sorted(slices.Values(want)))
 		})
 	}
 }
@@ -69,8 +70,14 @@ func TestConfigure(t *testing.T) {
 		change map[string]string
 		want   string // the error, "" for none
 	}{
-		{"no role", "", nil, "ROLE is missing, must be one of create_order, get_order, list_orders, update_order, order_creator_record, order_pdf_creator, order_internal_notifier, customer_order_confirmation"},
-		{"an unknown role", "nonsense", nil, `ROLE "nonsense" is unknown, must be one of create_order, get_order, list_orders, update_order, order_creator_record, order_pdf_creator, order_internal_notifier, customer_order_confirmation`},
+		{
+			"no role", "", nil,
+			"ROLE is missing, must be one of create_order, get_order, list_orders, update_order, order_creator_record, order_pdf_creator, order_internal_notifier, customer_order_confirmation",
+		},
+		{
+			"an unknown role", "nonsense", nil,
+			`ROLE "nonsense" is unknown, must be one of create_order, get_order, list_orders, update_order, order_creator_record, order_pdf_creator, order_internal_notifier, customer_order_confirmation`,
+		},
 		{"everything", "create_order", nil, ""},
 		{"all that is missing and malformed", "order_creator_record", map[string]string{
 			"ENVIRONMENT": "qa", "AWS_REGION": "", "LOG_LEVEL": "loud", "ENABLE_XRAY": "yes", "DYNAMODB_TABLE_NAME": " ",
@@ -86,7 +93,10 @@ func TestConfigure(t *testing.T) {
 			`role order_internal_notifier: SES_FROM_ADDRESS "x" must be an e-mail address, with or without a display name; ` +
 				`INTERNAL_NOTIFICATION_EMAIL "a@example.com;b" must be one or several e-mail addresses with commas between`,
 		},
-		{"what other roles need", "get_order", map[string]string{"SQS_QUEUE_URL": "", "SES_FROM_ADDRESS": "", "TAX_RATE": "x"}, ""},
+		{
+			"what other roles need", "get_order",
+			map[string]string{"SQS_QUEUE_URL": "", "SES_FROM_ADDRESS": "", "TAX_RATE": "x"}, "",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
@@ -132,7 +142,9 @@ func TestRedact(t *testing.T) {
 func TestReason(t *testing.T) {
 	is := is.New(t)
 	is.Equal(reason(errFault), "")
-	is.Equal(reason(fmt.Errorf("get cart: %w", &order.Permanent{Reason: "cart not found", Err: errFault})), "cart not found")
+	is.Equal(
+		reason(fmt.Errorf("get cart: %w", &order.Permanent{Reason: "cart not found", Err: errFault})), "cart not found",
+	)
 }
 
 func TestSettings(t *testing.T) {
@@ -147,7 +159,8 @@ func TestSettings(t *testing.T) {
 
 func TestNewLogger(t *testing.T) {
 	for level, want := range map[string]string{
-		"DEBUG": "debug info warn error", "INFO": "info warn error", "WARN": "warn error", "ERROR": "error", "": "info warn error", "info": "info warn error",
+		"DEBUG": "debug info warn error", "INFO": "info warn error", "WARN": "warn error", "ERROR": "error",
+		"": "info warn error", "info": "info warn error",
 	} {
 		is := is.New(t)
 		var out strings.Builder

@@ -66,7 +66,10 @@ func streamEventOf(t *testing.T, changes ...change) []byte {
 	t.Helper()
 	var records []any
 	for i, c := range changes {
-		images := map[string]any{"SequenceNumber": strconv.Itoa(100 + i), "StreamViewType": "NEW_AND_OLD_IMAGES", "ApproximateCreationDateTime": 1767090600.0}
+		images := map[string]any{
+			"SequenceNumber": strconv.Itoa(100 + i), "StreamViewType": "NEW_AND_OLD_IMAGES",
+			"ApproximateCreationDateTime": 1767090600.0,
+		}
 		name := "MODIFY"
 		for side, v := range map[string]any{"OldImage": c.old, "NewImage": c.new} {
 			if o, ok := v.(order.Order); ok {
@@ -83,8 +86,9 @@ func streamEventOf(t *testing.T, changes ...change) []byte {
 			name = "INSERT"
 		}
 		records = append(records, map[string]any{
-			"eventID": fmt.Sprintf("c4ca4238a0b923820dcc509a6f75849%d", i), "eventName": name, "eventVersion": "1.1", "eventSource": "aws:dynamodb",
-			"awsRegion": "eu-west-1", "dynamodb": images,
+			"eventID": fmt.Sprintf("c4ca4238a0b923820dcc509a6f75849%d", i), "eventName": name, "eventVersion": "1.1",
+			"eventSource": "aws:dynamodb",
+			"awsRegion":   "eu-west-1", "dynamodb": images,
 			"eventSourceARN": "arn:aws:dynamodb:eu-west-1:123456789012:table/bbws-customer-portal-orders-dev/stream/2025-12-30T08:00:00.000",
 		})
 	}
@@ -168,7 +172,10 @@ func TestStreamNews(t *testing.T) {
 	deleted.Active = false
 	issued := paid
 	issued.Documents = []order.Document{{Kind: order.ProForma, URL: "s3://b/k"}}
-	counter := map[string]any{"PK": map[string]any{"S": "TENANT#acme"}, "SK": map[string]any{"S": "COUNTER#ORDER#2025"}, "value": map[string]any{"N": "4"}}
+	counter := map[string]any{
+		"PK": map[string]any{"S": "TENANT#acme"}, "SK": map[string]any{"S": "COUNTER#ORDER#2025"},
+		"value": map[string]any{"N": "4"},
+	}
 	for _, tt := range []struct {
 		name string
 		change
@@ -179,7 +186,10 @@ func TestStreamNews(t *testing.T) {
 		{"an order that comes recorded", change{nil, recorded}, []string{"order.created"}},
 		{"a change of status", change{recorded, paid}, []string{"order.paid"}},
 		{"several entries at once, in their order", change{recorded, twice}, []string{"order.paid", "order.processing"}},
-		{"all entries where there is no old image", change{nil, twice}, []string{"order.created", "order.paid", "order.processing"}},
+		{
+			"all entries where there is no old image", change{nil, twice},
+			[]string{"order.created", "order.paid", "order.processing"},
+		},
 		{"a document that is issued", change{paid, issued}, nil},
 		{"a mail that failed", change{recorded, noted}, nil},
 		{"an order that is deleted", change{paid, deleted}, nil},
@@ -206,7 +216,8 @@ func TestStreamNews(t *testing.T) {
 		f := &fakeTopic{}
 		is.Equal(f.publish(t, ctx, streamEventOf(t, change{recorded, paid})), "")
 		is.Equal(f.events, []order.Event{{
-			ID: orderID + "#2", Type: order.EventPaid, Version: "1", Sequence: 2, OrderID: orderID, TenantID: acme, OrderNumber: "ORD-2025-00001",
+			ID: orderID + "#2", Type: order.EventPaid, Version: "1", Sequence: 2, OrderID: orderID, TenantID: acme,
+			OrderNumber:   "ORD-2025-00001",
 			CustomerEmail: "thandi@example.com", Status: order.Paid, DateCreated: order.NewTimestamp(noon),
 			DateOccurred: order.NewTimestamp(noon.Add(time.Minute)), TraceID: "1-trace-0",
 		}})
@@ -272,14 +283,19 @@ func TestStreamTransient(t *testing.T) {
 		is := is.New(t)
 		ctx, _ := invocation(t)
 		f := &fakeTopic{fail: map[string]error{orderID + "#2": errFault}}
-		is.Equal(f.publish(t, ctx, streamEventOf(t, changes[0], change{sampleAcceptance(t), orderIn(t, order.Paid)}, changes[1])), "101")
+		is.Equal(
+			f.publish(t, ctx, streamEventOf(t, changes[0], change{sampleAcceptance(t), orderIn(t, order.Paid)}, changes[1])),
+			"101",
+		)
 	})
 }
 
 // TestStreamPermanent holds that what can never be published does not block its
 // shard.
 func TestStreamPermanent(t *testing.T) {
-	refused := &order.Permanent{Reason: "SNS refuses the event", Err: errors.New("InvalidParameter for thandi@example.com")}
+	refused := &order.Permanent{
+		Reason: "SNS refuses the event", Err: errors.New("InvalidParameter for thandi@example.com"),
+	}
 	changes, ids := numbered(t, 12)
 	t.Run("an event that SNS refuses is passed over", func(t *testing.T) {
 		is := is.New(t)
@@ -287,7 +303,10 @@ func TestStreamPermanent(t *testing.T) {
 		f := &fakeTopic{fail: map[string]error{ids[3]: refused}}
 		is.Equal(f.publish(t, ctx, streamEventOf(t, changes...)), "")
 		is.Equal(f.calls, [][]string{ids[:10], ids[10:]})
-		is.Equal(f.dead, []string{`{"orderId":"00000000-0000-4000-8000-000000000003","tenantId":"acme","sequence":1,"sequenceNumber":"103"}`})
+		is.Equal(
+			f.dead,
+			[]string{`{"orderId":"00000000-0000-4000-8000-000000000003","tenantId":"acme","sequence":1,"sequenceNumber":"103"}`},
+		)
 		is.Equal(f.tenant, acme)
 		is.Equal(counted(ctx, eventsPublished), 11.0)
 		is.Equal(strings.Count(log.String(), `"level":"error"`), 1)
@@ -299,7 +318,9 @@ func TestStreamPermanent(t *testing.T) {
 		ctx, log := invocation(t)
 		foreign := map[string]any{"SK": map[string]any{"S": "ORDER#" + orderID}, "history": map[string]any{"S": "none"}}
 		f := &fakeTopic{}
-		is.Equal(f.publish(t, ctx, streamEventOf(t, slices.Insert(slices.Clone(changes[:4]), 2, change{nil, foreign})...)), "")
+		is.Equal(
+			f.publish(t, ctx, streamEventOf(t, slices.Insert(slices.Clone(changes[:4]), 2, change{nil, foreign})...)), "",
+		)
 		is.Equal(f.calls, [][]string{ids[:2], ids[2:4]}) // before it and after it
 		is.Equal(f.dead, []string{`{"orderId":"` + orderID + `","sequenceNumber":"102"}`})
 		is.True(strings.Contains(log.String(), "record of the stream is malformed"))
@@ -379,10 +400,20 @@ func TestBySource(t *testing.T) {
 // the counter that numbered it.
 func TestStreamEvent(t *testing.T) {
 	is := is.New(t)
-	counter := map[string]any{"PK": map[string]any{"S": "TENANT#acme"}, "SK": map[string]any{"S": "COUNTER#ORDER#2025"}, "value": map[string]any{"N": "1"}}
+	counter := map[string]any{
+		"PK": map[string]any{"S": "TENANT#acme"}, "SK": map[string]any{"S": "COUNTER#ORDER#2025"},
+		"value": map[string]any{"N": "1"},
+	}
 	accepted, recorded := sampleAcceptance(t), sampleOrder(t)
 	var want bytes.Buffer
-	is.NoErr(json.Indent(&want, streamEventOf(t, change{nil, counter}, change{nil, accepted}, change{accepted, recorded}, change{recorded, orderIn(t, order.Paid)}), "", "  "))
+	is.NoErr(json.Indent(
+		&want,
+		streamEventOf(
+			t, change{nil, counter}, change{nil, accepted}, change{accepted, recorded},
+			change{recorded, orderIn(t, order.Paid)},
+		),
+		"", "  ",
+	))
 	want.WriteByte('\n')
 	const path = "testdata/order_creator_record.stream.json"
 	if *update {
@@ -400,7 +431,9 @@ func TestStreamTrace(t *testing.T) {
 	var out bytes.Buffer
 	f := &fakeTopic{}
 	h := &function{handle: (&publisher{events: f, dead: f}).handle, log: NewLogger(&out, atNoon, "INFO"), now: atNoon}
-	_, err := h.Invoke(withTrace(t.Context(), "Root=1-invocation"), streamEventOf(t, change{sampleOrder(t), orderIn(t, order.Paid)}))
+	_, err := h.Invoke(
+		withTrace(t.Context(), "Root=1-invocation"), streamEventOf(t, change{sampleOrder(t), orderIn(t, order.Paid)}),
+	)
 	is.NoErr(err)
 	line, _, _ := strings.Cut(out.String(), "\n")
 	is.True(strings.Contains(line, "event published"))
@@ -433,10 +466,15 @@ func TestBothSources(t *testing.T) {
 				if call == "sns PublishBatch" {
 					answer = `<PublishBatchResponse><PublishBatchResult><Failed/><Successful/></PublishBatchResult></PublishBatchResponse>`
 				}
-				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, err
+				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{},
+					Body: io.NopCloser(strings.NewReader(answer)),
+				}, err
 			})
 			h := Build(settings, Deps{
-				AWS:       aws.Config{Region: "eu-west-1", HTTPClient: client, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", "")},
+				AWS: aws.Config{
+					Region: "eu-west-1", HTTPClient: client,
+					Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
+				},
 				Transport: http.DefaultTransport, Stdout: io.Discard, Now: atNoon,
 			})
 			event, err := os.ReadFile(file)

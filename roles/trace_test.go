@@ -83,16 +83,20 @@ func invokeTraced(t *testing.T, role string, a *account, change map[string]strin
 func TestTrace(t *testing.T) {
 	const (
 		brand = "S3 GetObject templates, S3 GetObject templates, " // the tenant's, then everybody's
-		mail  = "DynamoDB GetItem orders, DynamoDB UpdateItem orders, " + brand + "S3 GetObject templates, SESv2 SendEmail , DynamoDB UpdateItem orders"
+		mail  = "DynamoDB GetItem orders, DynamoDB UpdateItem orders, " + brand +
+			"S3 GetObject templates, SESv2 SendEmail , DynamoDB UpdateItem orders"
 	)
 	for role, want := range map[string]string{
-		"create_order":                "DynamoDB PutItem orders, DynamoDB UpdateItem orders, DynamoDB PutItem orders, SQS SendMessage https://sqs.eu-west-1.amazonaws.com/123456789012/queue",
-		"get_order":                   "DynamoDB GetItem orders",
-		"list_orders":                 "DynamoDB Query orders",
-		"update_order":                "DynamoDB GetItem orders, DynamoDB UpdateItem orders",
-		"order_creator_record":        "DynamoDB GetItem orders, api-dev.bbws.io GET https://api-dev.bbws.io/v1.0/cart/cart-good, DynamoDB PutItem orders, DynamoDB PutItem orders",
+		"create_order": "DynamoDB PutItem orders, DynamoDB UpdateItem orders, DynamoDB PutItem orders, " +
+			"SQS SendMessage https://sqs.eu-west-1.amazonaws.com/123456789012/queue",
+		"get_order":    "DynamoDB GetItem orders",
+		"list_orders":  "DynamoDB Query orders",
+		"update_order": "DynamoDB GetItem orders, DynamoDB UpdateItem orders",
+		"order_creator_record": "DynamoDB GetItem orders, " +
+			"api-dev.bbws.io GET https://api-dev.bbws.io/v1.0/cart/cart-good, DynamoDB PutItem orders, DynamoDB PutItem orders",
 		"order_creator_record.stream": "SNS PublishBatch arn:aws:sns:eu-west-1:123456789012:topic",
-		"order_pdf_creator":           "DynamoDB GetItem orders, " + brand + "S3 GetObject templates, S3 PutObject orders, DynamoDB UpdateItem orders",
+		"order_pdf_creator": "DynamoDB GetItem orders, " + brand +
+			"S3 GetObject templates, S3 PutObject orders, DynamoDB UpdateItem orders",
 		"order_internal_notifier":     mail,
 		"customer_order_confirmation": mail,
 	} {
@@ -181,7 +185,9 @@ func TestTraceOfFailures(t *testing.T) {
 				_, _ = fmt.Fprintf(w, `{"__type": "com.amazonaws.dynamodb#%s", "message": "thandi@example.com"}`, tt.code)
 				return true
 			}}
-			invokeTraced(t, "get_order", a, map[string]string{xrayDaemon().Name: "tcp:127.0.0.1:1 udp:" + d.LocalAddr().String()}, 1)
+			invokeTraced(
+				t, "get_order", a, map[string]string{xrayDaemon().Name: "tcp:127.0.0.1:1 udp:" + d.LocalAddr().String()}, 1,
+			)
 			got := d.documents(t)
 			is.Equal(len(got), 1)
 			is.Equal(got[0].AWS.Retries, tt.retries)

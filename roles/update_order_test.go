@@ -32,7 +32,9 @@ func (f *fakeUpdates) Update(_ context.Context, o order.Order, was order.Timesta
 }
 
 // put sends the event of testdata, changed, to update_order an hour after noon.
-func (f *fakeUpdates) put(t *testing.T, ctx context.Context, group string, change func(*events.APIGatewayProxyRequest)) answer {
+func (f *fakeUpdates) put(
+	t *testing.T, ctx context.Context, group string, change func(*events.APIGatewayProxyRequest),
+) answer {
 	t.Helper()
 	h := &updateOrder{orders: f, links: f, paymentGroup: group, now: func() time.Time { return noon.Add(time.Hour) }}
 	return call(t, ctx, h.handle, apiEvent(t, "update_order", change))
@@ -76,18 +78,36 @@ func TestUpdateOrder(t *testing.T) {
 		{"no update of no version", updatesOf(o), withIfMatch(""), 412, "precondition_failed", "order"},
 		{"the order unchanged where nothing changes", updatesOf(o), withBody(`{"status":"pending"}`), 200, "", "order"},
 		{"no forbidden transition", updatesOf(o), withBody(`{"status":"completed"}`), 400, "invalid_transition", "order"},
-		{"no payment of a pending order", updatesOf(o), withBody(`{"paymentDetails":{"method":"eft"}}`), 400, "invalid_request", "order"},
-		{"no payment of the day after tomorrow", updatesOf(o), withBody(`{"status":"paid","paymentDetails":{"paidAt":"2026-01-01T10:30:00Z"}}`), 400, "invalid_request", "order"},
+		{
+			"no payment of a pending order", updatesOf(o), withBody(`{"paymentDetails":{"method":"eft"}}`), 400,
+			"invalid_request", "order",
+		},
+		{
+			"no payment of the day after tomorrow", updatesOf(o),
+			withBody(`{"status":"paid","paymentDetails":{"paidAt":"2026-01-01T10:30:00Z"}}`), 400, "invalid_request", "order",
+		},
 		{"no reason without a status", updatesOf(o), withBody(`{"reason":"x"}`), 400, "invalid_request", ""},
 		{"no bad body", updatesOf(o), withBody(`{"total":1}`), 400, "invalid_request", ""},
-		{"no field that comes twice", updatesOf(o), withBody(`{"status":"cancelled","status":"paid"}`), 400, "invalid_request", ""},
-		{"no body that is not base64", updatesOf(o), func(e *events.APIGatewayProxyRequest) { e.IsBase64Encoded = true }, 400, "invalid_request", ""},
+		{
+			"no field that comes twice", updatesOf(o), withBody(`{"status":"cancelled","status":"paid"}`), 400,
+			"invalid_request", "",
+		},
+		{
+			"no body that is not base64", updatesOf(o), func(e *events.APIGatewayProxyRequest) { e.IsBase64Encoded = true },
+			400, "invalid_request", "",
+		},
 		{"no unknown order", &fakeUpdates{}, nil, 404, "not_found", "order"},
 		{"no deleted order", fails("order", order.ErrDeleted), nil, 404, "not_found", "order"},
-		{"no malformed id", updatesOf(o), func(e *events.APIGatewayProxyRequest) { e.PathParameters["orderId"] = "x" }, 404, "not_found", ""},
+		{
+			"no malformed id", updatesOf(o), func(e *events.APIGatewayProxyRequest) { e.PathParameters["orderId"] = "x" }, 404,
+			"not_found", "",
+		},
 		{"no order that is only accepted", updatesOf(accepted), nil, 409, "order_not_recorded", "order"},
 		{"no update that lost a race", fails("update", order.ErrChanged), nil, 409, "order_changed", "order update"},
-		{"no update that the table has no room for", fails("update", order.ErrTooManyChanges), nil, 409, "too_many_changes", "order update"},
+		{
+			"no update that the table has no room for", fails("update", order.ErrTooManyChanges), nil, 409, "too_many_changes",
+			"order update",
+		},
 		{"no update of what is deleted meanwhile", fails("update", order.ErrDeleted), nil, 404, "not_found", "order update"},
 		{"an error when the table is down", fails("order", errFault), nil, 500, "internal", "order"},
 		{"an error when the table does not write", fails("update", errFault), nil, 500, "internal", "order update"},
@@ -121,8 +141,11 @@ func TestUpdateOrderWrites(t *testing.T) {
 		is.Equal(f.updated.LastUpdatedBy, "thandi@example.com")
 		is.Equal(f.updated.DateLastUpdated, order.NewTimestamp(noon.Add(time.Hour)))
 		is.Equal(f.updated.History[1], order.Entry{
-			Sequence: 2, Type: order.EventPaid, Status: order.Paid, Date: order.NewTimestamp(noon.Add(time.Hour)), By: "thandi@example.com",
-			PaymentDetails: &order.PaymentDetails{TransactionID: "t-1", PayfastPaymentID: "1089250", PaidAt: order.NewTimestamp(noon.Add(5 * time.Minute))},
+			Sequence: 2, Type: order.EventPaid, Status: order.Paid, Date: order.NewTimestamp(noon.Add(time.Hour)),
+			By: "thandi@example.com",
+			PaymentDetails: &order.PaymentDetails{
+				TransactionID: "t-1", PayfastPaymentID: "1089250", PaidAt: order.NewTimestamp(noon.Add(5 * time.Minute)),
+			},
 		})
 	})
 	t.Run("the trace that the event goes on with", func(t *testing.T) {
@@ -186,12 +209,27 @@ func TestUpdatePayment(t *testing.T) {
 		{"another transaction", paid, withBody(other), 409, "payment_exists"},
 		{"another transaction, for whatever version", paid, all(withBody(other), withIfMatch("*")), 409, "payment_exists"},
 		{"another transaction, for the version seen", paid, all(withBody(other), withIfMatch(etag(paid))), 200, ""},
-		{"another transaction, for the version seen or any", paid, all(withBody(other), withIfMatch("*, "+etag(paid))), 200, ""},
-		{"another transaction, for an old version", paid, all(withBody(other), withIfMatch(etag(sampleOrder(t)))), 412, "precondition_failed"},
-		{"the same transaction, and more", paid, withBody(`{"paymentDetails":{"transactionId":"t-1","payfastPaymentId":"5"}}`), 200, ""},
-		{"a late payment, given back", orderIn(t, order.Cancelled), withBody(`{"status":"refunded","paymentDetails":{"transactionId":"t-9"}}`), 200, ""},
+		{
+			"another transaction, for the version seen or any", paid, all(withBody(other), withIfMatch("*, "+etag(paid))), 200,
+			"",
+		},
+		{
+			"another transaction, for an old version", paid, all(withBody(other), withIfMatch(etag(sampleOrder(t)))), 412,
+			"precondition_failed",
+		},
+		{
+			"the same transaction, and more", paid,
+			withBody(`{"paymentDetails":{"transactionId":"t-1","payfastPaymentId":"5"}}`), 200, "",
+		},
+		{
+			"a late payment, given back", orderIn(t, order.Cancelled),
+			withBody(`{"status":"refunded","paymentDetails":{"transactionId":"t-9"}}`), 200, "",
+		},
 		{"a refund of nothing", orderIn(t, order.Cancelled), withBody(`{"status":"refunded"}`), 400, "invalid_request"},
-		{"a payment of a cancelled order", orderIn(t, order.Cancelled), withBody(`{"status":"paid","paymentDetails":{"transactionId":"t-9"}}`), 400, "invalid_transition"},
+		{
+			"a payment of a cancelled order", orderIn(t, order.Cancelled),
+			withBody(`{"status":"paid","paymentDetails":{"transactionId":"t-9"}}`), 400, "invalid_transition",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
@@ -221,7 +259,10 @@ func TestPaymentGroup(t *testing.T) {
 		{"completed", `{"status":"completed"}`, orderIn(t, order.Paid, order.Processing), true},
 		{"refunded", `{"status":"refunded"}`, orderIn(t, order.Paid), true},
 		{"payment details", `{` + payment + `}`, orderIn(t, order.PaymentPending), true},
-		{"payment details with a status that anybody may set", `{"status":"payment_pending",` + payment + `}`, sampleOrder(t), true},
+		{
+			"payment details with a status that anybody may set", `{"status":"payment_pending",` + payment + `}`,
+			sampleOrder(t), true,
+		},
 		{"a reserved status that the order has", `{"status":"paid"}`, orderIn(t, order.Paid), true},
 	}
 	callers := []struct {
@@ -281,7 +322,10 @@ func TestUpdateByAdministrator(t *testing.T) {
 		{"his own", fakeKnown{mine: &foreign, any: &foreign}, asAdmin, 200, "order update"},
 		{"his own that is only accepted", fakeKnown{mine: &accepted}, asAdmin, 409, "order"},
 		{"one that nobody has", fakeKnown{}, asAdmin, 404, "order any"},
-		{"one that is deleted", fakeKnown{fail: map[string]error{"any": fmt.Errorf("read: %w", order.ErrDeleted)}}, asAdmin, 404, "order any"},
+		{
+			"one that is deleted", fakeKnown{fail: map[string]error{"any": fmt.Errorf("read: %w", order.ErrDeleted)}}, asAdmin,
+			404, "order any",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)

@@ -69,7 +69,9 @@ func TestDecode(t *testing.T) {
 		},
 		"bare.json": {
 			ID: "cart-1", TenantID: "tenant-001", Currency: "ZAR",
-			Items:    []order.CartItem{{ID: "1", ProductID: "p1", ProductName: "One", Quantity: 1, UnitPrice: zar("250"), Discount: zar("0")}},
+			Items: []order.CartItem{
+				{ID: "1", ProductID: "p1", ProductName: "One", Quantity: 1, UnitPrice: zar("250"), Discount: zar("0")},
+			},
 			Shipping: zar("0"),
 		},
 		"decimals-as-text.json": {
@@ -142,18 +144,22 @@ func TestDecodeRefuses(t *testing.T) {
 		"items as text":           {with(t, "items", "none"), "items is not a list"},
 		"an item of a wrong type": {with(t, "items", []any{map[string]any{}, 5}), "items[1]: json"},
 		"no item id":              {with(t, "items.id", " "), "items[0].id is required"},
-		"long item id":            {with(t, "items.id", long), "items[0].id is longer than 256 characters or has control characters"},
-		"no product id":           {with(t, "items.productId", nil), "items[0].productId is required"},
-		"no product name":         {with(t, "items.productName", "\t\n "), "items[0].productName is required"},
-		"no quantity":             {with(t, "items.quantity", nil), "items[0].quantity is not a whole number"},
-		"half a quantity":         {with(t, "items.quantity", 1.5), "items[0].quantity is not a whole number"},
-		"huge quantity":           {with(t, "items.quantity", json.Number("1e30")), "items[0].quantity is not a whole number"},
-		"no unit price":           {with(t, "items.unitPrice", nil), "items[0].unitPrice is required"},
-		"fine unit price":         {with(t, "items.unitPrice", json.Number("1.005")), "items[0].unitPrice: invalid amount"},
-		"unit price as words":     {with(t, "items.unitPrice", "free"), "json"},
-		"fine discount":           {with(t, "items.discount", json.Number("0.001")), "items[0].discount: invalid amount"},
-		"huge shipping":           {with(t, "shipping", json.Number("1e13")), "shipping: invalid amount"},
-		"high percentage":         {with(t, "campaign.discountPercentage", 101), "campaign.discountPercentage: percentage"},
+		"long item id": {
+			with(t, "items.id", long), "items[0].id is longer than 256 characters or has control characters",
+		},
+		"no product id":   {with(t, "items.productId", nil), "items[0].productId is required"},
+		"no product name": {with(t, "items.productName", "\t\n "), "items[0].productName is required"},
+		"no quantity":     {with(t, "items.quantity", nil), "items[0].quantity is not a whole number"},
+		"half a quantity": {with(t, "items.quantity", 1.5), "items[0].quantity is not a whole number"},
+		"huge quantity": {
+			with(t, "items.quantity", json.Number("1e30")), "items[0].quantity is not a whole number",
+		},
+		"no unit price":       {with(t, "items.unitPrice", nil), "items[0].unitPrice is required"},
+		"fine unit price":     {with(t, "items.unitPrice", json.Number("1.005")), "items[0].unitPrice: invalid amount"},
+		"unit price as words": {with(t, "items.unitPrice", "free"), "json"},
+		"fine discount":       {with(t, "items.discount", json.Number("0.001")), "items[0].discount: invalid amount"},
+		"huge shipping":       {with(t, "shipping", json.Number("1e13")), "shipping: invalid amount"},
+		"high percentage":     {with(t, "campaign.discountPercentage", 101), "campaign.discountPercentage: percentage"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -217,7 +223,9 @@ func TestDecodeForgives(t *testing.T) {
 
 // lines returns an answer with as many lines.
 func lines(n int, line string) []byte {
-	return []byte(`{"cartId": "c", "tenantId": "t", "items": [` + strings.TrimSuffix(strings.Repeat(line+",", n), ",") + `]}`)
+	return []byte(
+		`{"cartId": "c", "tenantId": "t", "items": [` + strings.TrimSuffix(strings.Repeat(line+",", n), ",") + `]}`,
+	)
 }
 
 func TestDecodeManyLines(t *testing.T) {
@@ -262,6 +270,7 @@ func TestDecodeManyLines(t *testing.T) {
 }
 
 // FuzzDecode holds that whatever the Cart API answers, there is a cart within its bounds or an error that says whether to
+
 // try again, and that a cart written as an answer is read as the same cart.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")

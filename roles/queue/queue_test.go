@@ -57,7 +57,7 @@ func creation() order.Creation {
 		OrderID: "2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d", TenantID: "tenant-001",
 		CustomerEmail: "thandi@example.com", CartID: "cart-1", PaymentMethod: "payfast", CreatedBy: "thandi@example.com",
 		BillingAddress: order.BillingAddress{
-			FullName: "🦀 Thandi  <b>", Street: "1 Long St", City: "Cape Town", Province: "WC", PostalCode: "8001", Country: "ZA",
+			FullName: "\U0001F980 Thandi \u2028<b>", Street: "1 Long St", City: "Cape Town", Province: "WC", PostalCode: "8001", Country: "ZA",
 		},
 	}
 }
@@ -105,7 +105,8 @@ func TestSend(t *testing.T) {
 func TestSendLater(t *testing.T) {
 	firstSent := time.UnixMilli(1_767_090_600_123)
 	later := queue.Delayed{
-		Body: `{"a": "b"}`, TenantID: "tenant-001", TraceHeader: trace, Delay: 11 * time.Second, FirstSent: firstSent, Attempt: 3,
+		Body: `{"a": "b"}`, TenantID: "tenant-001", TraceHeader: trace, Delay: 11 * time.Second, FirstSent: firstSent,
+		Attempt: 3,
 	}
 	t.Run("a copy that says how long it has waited", func(t *testing.T) {
 		is := is.New(t)
@@ -159,8 +160,9 @@ func news(n int) []order.Event {
 	all := make([]order.Event, n)
 	for i := range all {
 		all[i] = order.Event{
-			ID: fmt.Sprint("2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d#", i+1), Type: order.EventPaid, Version: order.EventVersion, Sequence: i + 1,
-			OrderID: "2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d", TenantID: fmt.Sprint("tenant-", i), CustomerEmail: "🦀@example.com",
+			ID: fmt.Sprint("2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d#", i+1), Type: order.EventPaid, Version: order.EventVersion,
+			Sequence: i + 1,
+			OrderID:  "2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d", TenantID: fmt.Sprint("tenant-", i), CustomerEmail: "\U0001F980@example.com",
 		}
 	}
 	return all
@@ -198,7 +200,9 @@ func TestPublish(t *testing.T) {
 	})
 	t.Run("an entry that SNS does not know is nobody's", func(t *testing.T) {
 		is := is.New(t)
-		client := &fakeSNS{failed: []snstypes.BatchResultErrorEntry{{Id: aws.String("2")}, {Id: aws.String("-1")}, {Id: aws.String("x")}, {}}}
+		client := &fakeSNS{
+			failed: []snstypes.BatchResultErrorEntry{{Id: aws.String("2")}, {Id: aws.String("-1")}, {Id: aws.String("x")}, {}},
+		}
 		is.Equal(queue.NewPublisher(client, topicARN).Publish(t.Context(), news(2)), []error{nil, nil})
 	})
 }
@@ -237,7 +241,8 @@ func TestChangeVisibility(t *testing.T) {
 		client := new(fakeSQS)
 		want := map[string]int32{"a": 0, "b": 0, "c": 1, "d": 1, "e": 2, "f": 43_200, "g": 43_200}
 		is.NoErr(queue.New(client, queueURL).Change(t.Context(), map[string]time.Duration{
-			"a": 0, "b": -time.Second, "c": time.Nanosecond, "d": time.Second, "e": time.Second + 1, "f": 12 * time.Hour, "g": 1 << 62,
+			"a": 0, "b": -time.Second, "c": time.Nanosecond, "d": time.Second, "e": time.Second + 1, "f": 12 * time.Hour,
+			"g": 1 << 62,
 		}))
 		is.Equal(len(client.changed), 1) // one call
 		is.Equal(*client.changed[0].QueueUrl, queueURL)
