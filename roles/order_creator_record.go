@@ -163,9 +163,6 @@ func (r *recorder) failed(ctx context.Context, c order.Creation, m message, err 
 	if m.waits(err) {
 		return err
 	}
-	if m.last() {
-		count(ctx, ordersFailed)
-	}
 	why := reason(err)
 	if why == "" && m.last() {
 		why = notInTime
@@ -176,7 +173,10 @@ func (r *recorder) failed(ctx context.Context, c order.Creation, m message, err 
 	tidy, cancel := afterwards(ctx)
 	defer cancel()
 	if noteErr := r.orders.Fail(tidy, c.TenantID, c.OrderID, why); noteErr != nil {
-		return fmt.Errorf("%w (and the order does not say so: %w)", err, noteErr)
+		err = fmt.Errorf("%w (and the order does not say so: %w)", err, noteErr)
+	}
+	if m.last() && !m.waits(err) {
+		count(ctx, ordersFailed)
 	}
 	return err
 }
