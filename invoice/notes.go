@@ -33,7 +33,7 @@ func (l *layout) notes() []note {
 	}
 	notes = append(notes,
 		note{label: "Method", lines: []string{methodName(p.Method)}},
-		note{label: "Paid on", lines: []string{p.PaidAt.Display()}},
+		note{label: "Paid on", lines: []string{l.o.PaidOn().Display()}},
 		note{label: "Reference", lines: []string{p.TransactionID}},
 		note{label: "Payfast ID", lines: []string{p.PayfastPaymentID}},
 	)

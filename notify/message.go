@@ -120,7 +120,7 @@ func (a audience) names() vocabulary {
 			{name: "paymentStatus", of: paymentStatus},
 			{name: "paymentMethod", of: paymentMethod},
 			{name: "paymentReference", of: paymentReference},
-			{name: "paymentDate", of: func(v *view) string { return v.payment().PaidAt.Display() }},
+			{name: "paymentDate", of: func(v *view) string { return v.order.PaidOn().Display() }},
 			{name: "change", of: a.change},
 			{name: "changeDate", of: func(v *view) string { return v.entry.Date.Display() }},
 			{name: "reason", of: func(v *view) string { return inert(v.entry.Reason) }},

@@ -72,6 +72,16 @@ func (o *Order) FirstEntry(t EventType) (Entry, bool) {
 	return o.Entry(1 + slices.IndexFunc(o.History, func(e Entry) bool { return e.Type == t }))
 }
 
+// PaidOn returns when the order was paid: as its payment details say, else when
+// its history was told of it. It is zero for an order that was never paid.
+func (o *Order) PaidOn() Timestamp {
+	if o.PaymentDetails != nil && !o.PaymentDetails.PaidAt.IsZero() {
+		return o.PaymentDetails.PaidAt
+	}
+	paid, _ := o.FirstEntry(EventPaid)
+	return paid.Date
+}
+
 // At returns the order as it stood at an entry of its history: its status, its
 // payment and its last update, and no entry after that one. Its documents are
 // those of today. A sequence that the history does not have leaves the order

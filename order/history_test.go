@@ -69,6 +69,17 @@ func TestAt(t *testing.T) {
 	})
 }
 
+func TestPaidOn(t *testing.T) {
+	is := is.New(t)
+	o := lived(t)
+	is.Equal(o.PaidOn(), o.History[1].Date) // no other date is known
+	unpaid := o.At(1)
+	is.True(unpaid.PaidOn().IsZero())
+	at := timestamp(t, "2025-12-29T08:00:00Z")
+	o.PaymentDetails = &order.PaymentDetails{PaidAt: at}
+	is.Equal(o.PaidOn(), at)
+}
+
 func TestEntries(t *testing.T) {
 	is := is.New(t)
 	o := lived(t)
