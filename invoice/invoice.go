@@ -109,7 +109,7 @@ type Created struct {
 }
 
 // Create draws a document and stores it, over one that is there: Render says
-// what of the arguments it shows. The error is an order.Permanent where there
+// what of the arguments it shows. The error is an order.PermanentError where there
 // can never be a document; else S3 did not give the logo or take the document,
 // and it can be tried again.
 func (c *Creator) Create(
@@ -183,12 +183,12 @@ type Report struct {
 // it stood at the entry that calls for the document, which is the last of its
 // history. Of the document the kind, the number and the day of issue are shown;
 // a credit note also names the tax invoice among the order's documents. The
-// same arguments always make the same bytes. The error is an order.Permanent
+// same arguments always make the same bytes. The error is an order.PermanentError
 // where the order has more lines than an order can have.
 func Render(o order.Order, d order.Document, s order.Supplier, logo Logo) ([]byte, Report, error) {
 	if len(o.Items) > order.MaxItems {
 		reason := fmt.Sprintf("document of more than %d lines", order.MaxItems)
-		return nil, Report{}, &order.Permanent{Reason: reason}
+		return nil, Report{}, &order.PermanentError{Reason: reason}
 	}
 	fs, err := loadFonts()
 	if err != nil {

@@ -164,7 +164,7 @@ func TestCreateFails(t *testing.T) {
 		i := issue(t, "one-line", order.ProForma)
 		_, err := newCreator(b).Create(t.Context(), i.Order, i.Document, testSupplier())
 		is.True(errors.Is(err, fault))
-		var permanent *order.Permanent
+		var permanent *order.PermanentError
 		is.True(!errors.As(err, &permanent)) // It can be tried again.
 	})
 	t.Run("for good when there can be no document", func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestCreateFails(t *testing.T) {
 		i := issue(t, "two-hundred-lines", order.ProForma)
 		i.Order.Items = append(i.Order.Items, i.Order.Items...)
 		_, err := newCreator(b).Create(t.Context(), i.Order, i.Document, testSupplier())
-		var permanent *order.Permanent
+		var permanent *order.PermanentError
 		is.True(errors.As(err, &permanent))
 		is.Equal(len(b.puts), 0)
 	})
@@ -245,7 +245,7 @@ func TestSupplier(t *testing.T) {
 				supplier, err := creator.Supplier(t.Context(), "tenant-1")
 				is.Equal(supplier.Name, c.want)
 				is.Equal(err != nil, c.want == "")
-				var permanent *order.Permanent
+				var permanent *order.PermanentError
 				is.True(!errors.As(err, &permanent)) // It passes, or an operator mends it.
 
 				i := issue(t, "one-line", order.ProForma)

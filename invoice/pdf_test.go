@@ -395,7 +395,7 @@ func TestTooManyLinesAreRefusedForGood(t *testing.T) {
 	i := issue(t, "two-hundred-lines", order.ProForma)
 	i.Order.Items = append(slices.Clip(i.Order.Items), i.Order.Items[0])
 	_, _, err := Render(i.Order, i.Document, order.PlainSupplier(), Logo{})
-	var permanent *order.Permanent
+	var permanent *order.PermanentError
 	is.True(errors.As(err, &permanent))
 }
 

@@ -129,7 +129,7 @@ type Sent struct {
 //
 // Whatever is wrong with the template, with the branding or with reading them,
 // a mail is sent: in plain text, or under the common or a plain brand. The
-// error is *order.Permanent where the address or the content is refused for
+// error is *order.PermanentError where the address or the content is refused for
 // good; faults that pass, or that an operator mends without touching the order,
 // are others. Its text may quote an address.
 func (s *Sender) Send(ctx context.Context, o order.Order, e order.Entry) (Sent, error) {
@@ -138,7 +138,7 @@ func (s *Sender) Send(ctx context.Context, o order.Order, e order.Entry) (Sent, 
 		return Sent{}, fmt.Errorf("no mail about %q", e.Type)
 	}
 	if s.audience.name == customerName && !order.IsEmail(o.CustomerEmail) {
-		return Sent{}, &order.Permanent{Reason: "the customer's e-mail address is malformed"}
+		return Sent{}, &order.PermanentError{Reason: "the customer's e-mail address is malformed"}
 	}
 	var sent Sent
 	v := view{order: &o, entry: &e, link: orderLink(s.settings.PortalURL, o.ID)}
@@ -260,7 +260,7 @@ func refusal(err error) error {
 	switch {
 	case errors.As(err, &rejected) && !strings.HasPrefix(rejected.ErrorMessage(), "Email address is not verified"),
 		errors.As(err, &bad):
-		return &order.Permanent{Reason: "SES refused the address or the content of the e-mail", Err: err}
+		return &order.PermanentError{Reason: "SES refused the address or the content of the e-mail", Err: err}
 	default:
 		return fmt.Errorf("send e-mail: %w", err)
 	}

@@ -345,7 +345,7 @@ func TestSendRefused(t *testing.T) {
 			is := is.New(t)
 			m := &mailer{fail: func() error { return fmt.Errorf("operation error SESv2: %w", tt.err) }}
 			sent, err := customerOf(m, defaults(t)).Send(t.Context(), placed(), created(placed()))
-			var permanent *order.Permanent
+			var permanent *order.PermanentError
 			is.Equal(errors.As(err, &permanent), tt.permanent) // what trying again is good for
 			is.True(errors.Is(err, tt.err))                    // the cause is there
 			is.Equal(sent, notify.Sent{})
@@ -366,7 +366,7 @@ func TestSendRefusesAddress(t *testing.T) {
 			o := placed()
 			o.CustomerEmail = address
 			_, err := customerOf(m, defaults(t)).Send(t.Context(), o, created(o))
-			var permanent *order.Permanent
+			var permanent *order.PermanentError
 			is.True(errors.As(err, &permanent))                                 // no second try makes it an address
 			is.Equal(err.Error(), "the customer's e-mail address is malformed") // without the address
 			is.Equal(len(m.sent), 0)                                            // nothing reached SES

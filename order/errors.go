@@ -41,12 +41,12 @@ type FieldError struct {
 	Message string `json:"message"`
 }
 
-// Invalid is the error for input with bad fields. It names all of them at once,
+// InvalidError is the error for input with bad fields. It names all of them at once,
 // in the order of the contract.
-type Invalid []FieldError
+type InvalidError []FieldError
 
 // Error lists every bad field.
-func (e Invalid) Error() string {
+func (e InvalidError) Error() string {
 	parts := make([]string, len(e))
 	for i, f := range e {
 		parts[i] = f.Field + " " + f.Message
@@ -54,8 +54,8 @@ func (e Invalid) Error() string {
 	return "invalid: " + strings.Join(parts, "; ")
 }
 
-// A Permanent error stays the same however often the work is tried again.
-type Permanent struct {
+// A PermanentError stays the same however often the work is tried again.
+type PermanentError struct {
 	// Reason is one short sentence without personal data: it is logged, kept on
 	// the order and shown to clients.
 	Reason string
@@ -64,7 +64,7 @@ type Permanent struct {
 }
 
 // Error returns the reason and the cause.
-func (e *Permanent) Error() string {
+func (e *PermanentError) Error() string {
 	if e.Err == nil {
 		return e.Reason
 	}
@@ -72,4 +72,4 @@ func (e *Permanent) Error() string {
 }
 
 // Unwrap returns the cause.
-func (e *Permanent) Unwrap() error { return e.Err }
+func (e *PermanentError) Unwrap() error { return e.Err }

@@ -37,7 +37,7 @@ func (c Creation) Accepted(number string, at Timestamp) Order {
 	}
 }
 
-// ParseCreation reads a creation message. The error is Invalid and names every
+// ParseCreation reads a creation message. The error is InvalidError and names every
 // bad field. Fields that it does not know are ignored; null and "" count as
 // absent; an absent payment method or creator gets its default. The good
 // fields come back with the error, so that the failure can be told to whoever
@@ -68,7 +68,7 @@ func ParseCreation(body []byte) (Creation, error) {
 // ParseEvent reads what a consumer needs of an event: its type, the order's and
 // the tenant's id and, where they are there, the sequence and the trace id. A
 // message without a type counts as EventCreated. The body may be the event
-// itself or an SNS envelope around it. The error is Invalid; the type comes
+// itself or an SNS envelope around it. The error is InvalidError; the type comes
 // back with it, so that a consumer can pass over events that are not for it.
 func ParseEvent(body []byte) (Event, error) {
 	var envelope struct {
@@ -117,7 +117,7 @@ type Request struct {
 // DefaultPaymentMethod is taken where a request names none.
 const DefaultPaymentMethod = "payfast"
 
-// ParseRequest reads the body of POST /v1.0/orders. The error is Invalid and
+// ParseRequest reads the body of POST /v1.0/orders. The error is InvalidError and
 // names every bad field, unknown ones included.
 func ParseRequest(body []byte) (Request, error) {
 	d, err := decode(body, true)
@@ -143,7 +143,7 @@ func (r Request) Creation(tenant, createdBy string) Creation {
 }
 
 // ParseUpdate reads the body of PUT /v1.0/orders/{orderId}. The error is
-// Invalid and names every bad field.
+// InvalidError and names every bad field.
 func ParseUpdate(body []byte) (Update, error) {
 	d, err := decode(body, true)
 	if err != nil {

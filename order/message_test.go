@@ -50,16 +50,16 @@ func with(t testing.TB, name, path string, value any) []byte {
 	return data
 }
 
-// fields returns what an Invalid error says, by field.
+// fields returns what an InvalidError says, by field.
 func fields(t testing.TB, err error) map[string]string {
 	t.Helper()
 	got := map[string]string{}
 	if err == nil {
 		return got
 	}
-	var invalid order.Invalid
+	var invalid order.InvalidError
 	if !errors.As(err, &invalid) {
-		t.Fatalf("not Invalid: %v", err)
+		t.Fatalf("not an InvalidError: %v", err)
 	}
 	for _, f := range invalid {
 		got[f.Field] = f.Message
@@ -270,7 +270,7 @@ func TestParseRequestNamesEveryFieldAtOnce(t *testing.T) {
 		"billingAddress": {"street": 1, "city": " ", "country": "Za", "fullName": {}, "company": [], "vatNumber": 0, "floor": 3},
 		"tenantId": "t"
 	}`))
-	var invalid order.Invalid
+	var invalid order.InvalidError
 	is.True(errors.As(err, &invalid))
 	names := make([]string, len(invalid))
 	for i, f := range invalid {

@@ -193,10 +193,10 @@ func TestCampaignValidAt(t *testing.T) {
 func TestPermanent(t *testing.T) {
 	is := is.New(t)
 	cause := errors.New("connection refused")
-	p := &order.Permanent{Reason: "cart not found", Err: cause}
+	p := &order.PermanentError{Reason: "cart not found", Err: cause}
 	is.Equal(p.Error(), "cart not found: connection refused")
 	is.True(errors.Is(p, cause)) // keeps its cause
-	is.Equal((&order.Permanent{Reason: "cart not found"}).Error(), "cart not found")
+	is.Equal((&order.PermanentError{Reason: "cart not found"}).Error(), "cart not found")
 }
 
 // fullOrder returns an order that sets every field.

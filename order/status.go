@@ -92,7 +92,7 @@ const maxPaidAhead = 24 * time.Hour
 // Apply changes the order as the update says, and reports whether anything
 // changed; only then DateLastUpdated moves on, to a time later than before, and
 // the history has one more entry. The order is not touched where there is an
-// error: ErrTransition where the status may not follow the present one, Invalid
+// error: ErrTransition where the status may not follow the present one, InvalidError
 // where the resulting status takes no payment details, lacks them, or they lie
 // in the future, ErrPaymentExists where another payment would be overwritten
 // unseen, and ErrTooManyChanges where the history is full.
@@ -104,7 +104,7 @@ func (o *Order) Apply(u Update, now time.Time) (changed bool, err error) {
 			return false, fmt.Errorf("%w: %s", ErrTransition, explainTransition(o.Status, u.Status))
 		}
 		if o.Status == Cancelled && u.PaymentDetails == nil {
-			return false, Invalid{{"paymentDetails", "are required: only a payment that came late is refunded after a cancellation"}}
+			return false, InvalidError{{"paymentDetails", "are required: only a payment that came late is refunded after a cancellation"}}
 		}
 		next.Status, changed = u.Status, true
 		entry.Type, entry.Status, entry.Reason = typeOf(u.Status), u.Status, u.Reason
@@ -112,9 +112,9 @@ func (o *Order) Apply(u Update, now time.Time) (changed bool, err error) {
 	if p := u.PaymentDetails; p != nil {
 		switch {
 		case !next.Status.takesPayment():
-			return false, Invalid{{"paymentDetails", fmt.Sprintf("are not accepted while the order is %s", next.Status)}}
+			return false, InvalidError{{"paymentDetails", fmt.Sprintf("are not accepted while the order is %s", next.Status)}}
 		case p.PaidAt.Time().After(now.Add(maxPaidAhead)):
-			return false, Invalid{{"paymentDetails.paidAt", "must not be more than a day ahead"}}
+			return false, InvalidError{{"paymentDetails.paidAt", "must not be more than a day ahead"}}
 		case o.PaymentDetails.conflicts(*p) && !u.Seen:
 			return false, ErrPaymentExists
 		}

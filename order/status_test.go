@@ -118,7 +118,7 @@ func TestApplyPaymentDetails(t *testing.T) {
 			before := o
 			changed, err := o.Apply(order.Update{PaymentDetails: details, By: "clerk"}, now)
 			if !takes {
-				var invalid order.Invalid
+				var invalid order.InvalidError
 				is.True(errors.As(err, &invalid))            // refused
 				is.Equal(invalid[0].Field, "paymentDetails") // names the field
 				is.True(!changed)
@@ -214,7 +214,7 @@ func TestApplyKeepsPaymentsApart(t *testing.T) {
 		is := is.New(t)
 		o := placed(t, "cancelled")
 		_, err := o.Apply(order.Update{Status: "refunded"}, now)
-		var invalid order.Invalid
+		var invalid order.InvalidError
 		is.True(errors.As(err, &invalid))
 		is.Equal(invalid[0].Field, "paymentDetails")
 	})
@@ -226,7 +226,7 @@ func TestApplyKeepsPaymentsApart(t *testing.T) {
 		is.NoErr(err) // a day ahead at most
 		ahead.PaidAt = order.NewTimestamp(now.Add(24*time.Hour + time.Microsecond))
 		_, err = o.Apply(order.Update{PaymentDetails: &ahead}, now)
-		var invalid order.Invalid
+		var invalid order.InvalidError
 		is.True(errors.As(err, &invalid))
 		is.Equal(invalid[0].Field, "paymentDetails.paidAt")
 	})

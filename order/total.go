@@ -35,19 +35,19 @@ type CartItem struct {
 
 // TooManyItems returns the error for a cart of more than MaxItems lines.
 func TooManyItems() error {
-	return &Permanent{Reason: fmt.Sprintf("cart has more than %d lines", MaxItems)}
+	return &PermanentError{Reason: fmt.Sprintf("cart has more than %d lines", MaxItems)}
 }
 
 // New prices a cart as the order that the creation message asks for, under the
 // number, the time and the creator of its acceptance. The same acceptance,
-// message and cart always make the same order. Every error is Permanent: a cart
+// message and cart always make the same order. Every error is PermanentError: a cart
 // of another tenant, empty or out of bounds, or without the message's campaign.
 func New(accepted Order, c Creation, cart Cart, taxRate Rate) (Order, error) {
 	o, err := price(accepted, c, cart, taxRate)
 	if err != nil {
-		var p *Permanent
+		var p *PermanentError
 		if !errors.As(err, &p) {
-			p = &Permanent{Reason: "cart amounts are out of range", Err: err}
+			p = &PermanentError{Reason: "cart amounts are out of range", Err: err}
 		}
 		return Order{}, p
 	}
@@ -57,15 +57,15 @@ func New(accepted Order, c Creation, cart Cart, taxRate Rate) (Order, error) {
 func price(accepted Order, c Creation, cart Cart, taxRate Rate) (Order, error) {
 	switch {
 	case cart.TenantID != c.TenantID:
-		return Order{}, &Permanent{Reason: "cart belongs to another tenant"}
+		return Order{}, &PermanentError{Reason: "cart belongs to another tenant"}
 	case cart.ID != c.CartID:
-		return Order{}, &Permanent{Reason: "cart answer is for another cart"}
+		return Order{}, &PermanentError{Reason: "cart answer is for another cart"}
 	case len(cart.Items) == 0:
-		return Order{}, &Permanent{Reason: "cart is empty"}
+		return Order{}, &PermanentError{Reason: "cart is empty"}
 	case len(cart.Items) > MaxItems:
 		return Order{}, TooManyItems()
 	case c.CampaignCode != "" && (cart.Campaign == nil || !strings.EqualFold(cart.Campaign.Code, c.CampaignCode)):
-		return Order{}, &Permanent{Reason: "campaign is not on the cart"}
+		return Order{}, &PermanentError{Reason: "campaign is not on the cart"}
 	}
 	by, at := accepted.LastUpdatedBy, accepted.DateCreated
 	o := Order{

@@ -140,7 +140,7 @@ func TestNewRefuses(t *testing.T) {
 			c, cart := message(t), cartOf(t, line(t, 1, "250", "0"))
 			test.change(&c, &cart)
 			o, err := price(t, c, cart, rate(t, "0.15"))
-			var p *order.Permanent
+			var p *order.PermanentError
 			is.True(errors.As(err, &p)) // permanent
 			is.Equal(p.Reason, test.reason)
 			is.True(strings.Contains(err.Error(), test.says)) // says where

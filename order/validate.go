@@ -47,23 +47,23 @@ type decoder struct {
 	asked  map[string]bool
 	nested []*decoder
 	strict bool // a client's request: refuse unknown fields, and fields without a value
-	bad    *Invalid
+	bad    *InvalidError
 }
 
 func decode(body []byte, strict bool) (*decoder, error) {
 	switch {
 	case !utf8.Valid(body):
-		return nil, Invalid{{"body", "is not valid UTF-8"}}
+		return nil, InvalidError{{"body", "is not valid UTF-8"}}
 	case !json.Valid(body):
-		return nil, Invalid{{"body", "is not valid JSON"}}
+		return nil, InvalidError{{"body", "is not valid JSON"}}
 	case !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")):
-		return nil, Invalid{{"body", "must be a JSON object"}}
+		return nil, InvalidError{{"body", "must be a JSON object"}}
 	}
-	return newDecoder("", body, strict, new(Invalid)), nil
+	return newDecoder("", body, strict, new(InvalidError)), nil
 }
 
 // newDecoder returns a decoder of a JSON object that is known to be valid.
-func newDecoder(path string, object []byte, strict bool, bad *Invalid) *decoder {
+func newDecoder(path string, object []byte, strict bool, bad *InvalidError) *decoder {
 	d := &decoder{
 		path: path, raw: map[string]json.RawMessage{}, twice: map[string]bool{}, asked: map[string]bool{},
 		strict: strict, bad: bad,

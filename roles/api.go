@@ -185,13 +185,13 @@ func (r request) body() ([]byte, error) {
 	if r.event.IsBase64Encoded {
 		decoded, err := base64.StdEncoding.DecodeString(r.event.Body)
 		if err != nil {
-			return nil, order.Invalid{{Field: "body", Message: "is not valid base64"}}
+			return nil, order.InvalidError{{Field: "body", Message: "is not valid base64"}}
 		}
 		body = decoded
 	}
 	if len(body) > maxBody {
 		message := fmt.Sprintf("must have at most %d bytes, has %d", maxBody, len(body))
-		return nil, order.Invalid{{Field: "body", Message: message}}
+		return nil, order.InvalidError{{Field: "body", Message: message}}
 	}
 	return body, nil
 }
@@ -242,7 +242,7 @@ type (
 // explain maps an error to the answer that a client gets. It is the only place
 // that knows both.
 func explain(err error) failure {
-	var invalid order.Invalid
+	var invalid order.InvalidError
 	switch {
 	case errors.As(err, &invalid):
 		return fail(http.StatusBadRequest, "invalid_request", "The request has invalid fields.", invalid...)

@@ -203,7 +203,7 @@ func TestExplain(t *testing.T) {
 		status int
 		code   string
 	}{
-		{order.Invalid{{Field: "a", Message: "b"}}, 400, "invalid_request"},
+		{order.InvalidError{{Field: "a", Message: "b"}}, 400, "invalid_request"},
 		{order.ErrTransition, 400, "invalid_transition"},
 		{order.ErrPageToken, 400, "invalid_page_token"},
 		{errUnauthenticated, 401, "unauthenticated"},

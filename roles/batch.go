@@ -68,8 +68,8 @@ func (m message) last() bool { return m.receives >= maxReceives }
 // down, and the message can wait.
 func (m message) waits(err error) bool { return isOutage(err) && !m.tooOld }
 
-// A messageHandler handles one message. An error that is order.Permanent or
-// order.Invalid stays the same however often the message comes; any other is
+// A messageHandler handles one message. An error that is order.PermanentError or
+// order.InvalidError stays the same however often the message comes; any other is
 // worth another try.
 type messageHandler func(ctx context.Context, m message) error
 
@@ -286,8 +286,8 @@ func retryIn(err error, receives int) (wait time.Duration, permanent bool) {
 }
 
 func isPermanent(err error) bool {
-	var p *order.Permanent
-	var invalid order.Invalid
+	var p *order.PermanentError
+	var invalid order.InvalidError
 	return errors.As(err, &p) || errors.As(err, &invalid)
 }
 

@@ -100,9 +100,9 @@ func TestBatch(t *testing.T) {
 			case "2":
 				return errFault
 			case "4":
-				return &order.Permanent{Reason: "cart not found"}
+				return &order.PermanentError{Reason: "cart not found"}
 			case "5":
-				return order.Invalid{{Field: "body", Message: "is bad"}}
+				return order.InvalidError{{Field: "body", Message: "is bad"}}
 			case "7":
 				panic("boom")
 			case "8":

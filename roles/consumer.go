@@ -42,7 +42,7 @@ func onEvent(serves func(order.EventType) bool, orders orderReader, h entryHandl
 		}
 		annotate(ctx, event.TenantID, event.OrderID)
 		if err != nil {
-			return &order.Permanent{Reason: "message is malformed", Err: err}
+			return &order.PermanentError{Reason: "message is malformed", Err: err}
 		}
 		o, err := orders.Order(ctx, event.TenantID, event.OrderID)
 		if errors.Is(err, order.ErrDeleted) {

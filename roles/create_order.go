@@ -110,7 +110,7 @@ func readCreate(r request) (order.Request, *store.IdempotencyKey, error) {
 	if err == nil {
 		wanted, err = order.ParseRequest(body)
 	}
-	var invalid order.Invalid
+	var invalid order.InvalidError
 	if errors.As(err, &invalid) {
 		err = append(bad, invalid...)
 	} else if len(bad) > 0 {
@@ -125,14 +125,14 @@ func readCreate(r request) (order.Request, *store.IdempotencyKey, error) {
 
 // idempotencyKey returns the value of the header, or "" where there is none, or
 // what is wrong with it.
-func idempotencyKey(r request) (string, order.Invalid) {
+func idempotencyKey(r request) (string, order.InvalidError) {
 	const most = 255
 	values := r.header("Idempotency-Key")
 	if len(values) == 0 {
 		return "", nil
 	}
 	if len(values) > 1 {
-		return "", order.Invalid{{Field: "Idempotency-Key", Message: "must come once"}}
+		return "", order.InvalidError{{Field: "Idempotency-Key", Message: "must come once"}}
 	}
 	key := values[0]
 	visible := true
@@ -140,7 +140,7 @@ func idempotencyKey(r request) (string, order.Invalid) {
 		visible = visible && '!' <= key[i] && key[i] <= '~'
 	}
 	if key == "" || len(key) > most || !visible {
-		return "", order.Invalid{{Field: "Idempotency-Key", Message: fmt.Sprintf("must be 1 to %d visible ASCII characters", most)}}
+		return "", order.InvalidError{{Field: "Idempotency-Key", Message: fmt.Sprintf("must be 1 to %d visible ASCII characters", most)}}
 	}
 	return key, nil
 }

@@ -93,7 +93,7 @@ func (h *listOrders) page(ctx context.Context, q store.ListQuery, number string)
 // with them at once. A number comes alone.
 func readListQuery(r request) (q store.ListQuery, number string, err error) {
 	q = store.ListQuery{Size: defaultPageSize}
-	var bad order.Invalid
+	var bad order.InvalidError
 	complain := func(name, message string) { bad = append(bad, order.FieldError{Field: name, Message: message}) }
 	params := parameters(r)
 	for _, name := range slices.Sorted(maps.Keys(params)) {

@@ -83,7 +83,7 @@ func redact(s string) string {
 // reason is what the log says about an error: short where it is a permanent
 // one.
 func reason(err error) string {
-	var p *order.Permanent
+	var p *order.PermanentError
 	if errors.As(err, &p) {
 		return p.Reason
 	}

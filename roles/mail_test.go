@@ -84,7 +84,7 @@ func (f *fakeMails) handle(ctx context.Context, o order.Order, sequence int) err
 }
 
 func TestMailer(t *testing.T) {
-	refused := &order.Permanent{Reason: "address refused", Err: errors.New("thandi@example.com is on the list")}
+	refused := &order.PermanentError{Reason: "address refused", Err: errors.New("thandi@example.com is on the list")}
 	fails := func(name string, err error) fakeMails { return fakeMails{fail: map[string]error{name: err}} }
 	for _, tt := range []struct {
 		name  string
@@ -183,7 +183,7 @@ func TestMailClaimed(t *testing.T) {
 }
 
 func TestMailFailsThoughItsTimeIsUp(t *testing.T) {
-	for name, err := range map[string]error{"release": errFault, "failed": &order.Permanent{Reason: "address refused"}} {
+	for name, err := range map[string]error{"release": errFault, "failed": &order.PermanentError{Reason: "address refused"}} {
 		is := is.New(t)
 		ctx, _ := invocation(t)
 		ctx, cancel := context.WithCancel(ctx)

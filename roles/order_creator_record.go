@@ -55,7 +55,7 @@ type recordedOrders interface {
 	Fail(ctx context.Context, tenantID, orderID, reason string) error
 }
 
-// carts reads carts. Its errors are order.Permanent where another try is of no
+// carts reads carts. Its errors are order.PermanentError where another try is of no
 // use.
 type carts interface {
 	Get(ctx context.Context, tenantID, cartID, correlationID string) (order.Cart, error)
@@ -76,7 +76,7 @@ func (r *recorder) handle(ctx context.Context, m message) error {
 	c, malformed := order.ParseCreation(m.body)
 	annotate(ctx, c.TenantID, c.OrderID)
 	if c.TenantID == "" || c.OrderID == "" {
-		return &order.Permanent{Reason: "message is malformed", Err: malformed}
+		return &order.PermanentError{Reason: "message is malformed", Err: malformed}
 	}
 	accepted, err := r.accepted(ctx, c)
 	switch {
@@ -89,7 +89,7 @@ func (r *recorder) handle(ctx context.Context, m message) error {
 		count(ctx, duplicates)
 		return nil
 	case malformed != nil:
-		return r.failed(ctx, c, m, &order.Permanent{Reason: "message is malformed", Err: malformed})
+		return r.failed(ctx, c, m, &order.PermanentError{Reason: "message is malformed", Err: malformed})
 	}
 	if m.last() {
 		// Said before the work begins: whatever ends the process, the order

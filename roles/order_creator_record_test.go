@@ -241,7 +241,7 @@ func TestRecorderDoubts(t *testing.T) {
 // TestRecorderPermanent has what can never be recorded. The order says so at
 // once, and it is counted once, when the queue gives the message up.
 func TestRecorderPermanent(t *testing.T) {
-	lost := &order.Permanent{Reason: "cart not found"}
+	lost := &order.PermanentError{Reason: "cart not found"}
 	cart := func(change func(*order.Cart)) func(*fakeRecords) {
 		return func(f *fakeRecords) { change(&f.cart) }
 	}
@@ -273,7 +273,7 @@ func TestRecorderPermanent(t *testing.T) {
 			c.Items[0].UnitPrice, c.Items[0].Quantity = money(t, "999999999999.00"), order.MaxQuantity
 		}), "cart amounts are out of range"},
 		{"an order too large for the table", nil, func(f *fakeRecords) {
-			f.fail = map[string]error{"record": &order.Permanent{Reason: "order is too large to be recorded"}}
+			f.fail = map[string]error{"record": &order.PermanentError{Reason: "order is too large to be recorded"}}
 		}, "order is too large to be recorded"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -399,7 +399,7 @@ func TestRecorderLastDelivery(t *testing.T) {
 		is := is.New(t)
 		ctx, _ := invocation(t)
 		f := newRecords(t)
-		f.fail = map[string]error{"cart": &order.Permanent{Reason: "cart not found"}, "fail": errFault}
+		f.fail = map[string]error{"cart": &order.PermanentError{Reason: "cart not found"}, "fail": errFault}
 		err := f.handle(t, ctx, message{})
 		is.True(isPermanent(err) && errors.Is(err, errFault))
 		is.True(strings.Contains(err.Error(), "the order does not say so"))
@@ -409,7 +409,7 @@ func TestRecorderLastDelivery(t *testing.T) {
 		ctx, _ := invocation(t)
 		f := newRecords(t)
 		f.fail = map[string]error{
-			"cart": &order.Permanent{Reason: "cart not found"}, "fail": &smithy.GenericAPIError{Code: "ThrottlingException"},
+			"cart": &order.PermanentError{Reason: "cart not found"}, "fail": &smithy.GenericAPIError{Code: "ThrottlingException"},
 		}
 		is.True(message{}.waits(f.handle(t, ctx, message{})))
 	})

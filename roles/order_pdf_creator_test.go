@@ -189,7 +189,7 @@ func TestDocumentShows(t *testing.T) {
 
 func TestDocumentsFail(t *testing.T) {
 	const first = "supplier, create pro_forma, add pro_forma"
-	never := &order.Permanent{Reason: "document cannot be drawn"}
+	never := &order.PermanentError{Reason: "document cannot be drawn"}
 	for _, tt := range []struct {
 		name  string
 		fail  string

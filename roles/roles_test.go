@@ -143,7 +143,7 @@ func TestReason(t *testing.T) {
 	is := is.New(t)
 	is.Equal(reason(errFault), "")
 	is.Equal(
-		reason(fmt.Errorf("get cart: %w", &order.Permanent{Reason: "cart not found", Err: errFault})), "cart not found",
+		reason(fmt.Errorf("get cart: %w", &order.PermanentError{Reason: "cart not found", Err: errFault})), "cart not found",
 	)
 }
 

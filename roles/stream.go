@@ -54,7 +54,7 @@ type streamRecord struct {
 // eventPublisher publishes events, at most maxPublish at a time.
 type eventPublisher interface {
 	// Publish returns an error for each event, nil where SNS took it. One that
-	// is order.Permanent is of the event itself: it can never be published.
+	// is order.PermanentError is of the event itself: it can never be published.
 	Publish(ctx context.Context, events []order.Event) []error
 }
 
@@ -106,7 +106,7 @@ func readNews(event streamEvent) []newsItem {
 		at := r.Change.SequenceNumber
 		orderID, told, err := store.News(r.Change.NewImage, r.Change.OldImage)
 		if err != nil {
-			news = append(news, newsItem{at, order.Event{OrderID: orderID}, &order.Permanent{Reason: "record of the stream is malformed", Err: err}})
+			news = append(news, newsItem{at, order.Event{OrderID: orderID}, &order.PermanentError{Reason: "record of the stream is malformed", Err: err}})
 		}
 		for _, e := range told {
 			news = append(news, newsItem{at: at, event: e})

@@ -293,7 +293,7 @@ func TestStreamTransient(t *testing.T) {
 // TestStreamPermanent holds that what can never be published does not block its
 // shard.
 func TestStreamPermanent(t *testing.T) {
-	refused := &order.Permanent{
+	refused := &order.PermanentError{
 		Reason: "SNS refuses the event", Err: errors.New("InvalidParameter for thandi@example.com"),
 	}
 	changes, ids := numbered(t, 12)

@@ -129,7 +129,7 @@ func (s *Store) Record(ctx context.Context, o order.Order) error {
 		}
 		err = order.ErrExists
 	case isTooLarge(err):
-		err = &order.Permanent{Reason: "order is too large to be recorded", Err: err}
+		err = &order.PermanentError{Reason: "order is too large to be recorded", Err: err}
 	}
 	return wrap(err, "record order %s", o.ID)
 }

@@ -300,7 +300,7 @@ func TestRecord(t *testing.T) {
 		o := accept(t, s, tenant)
 		o.Items = lines(o.Items[0], order.MaxItems, order.MaxText)
 		err := s.Record(t.Context(), o)
-		var permanent *order.Permanent
+		var permanent *order.PermanentError
 		is.True(errors.As(err, &permanent))
 		is.Equal(permanent.Reason, "order is too large to be recorded")
 		is.Equal(len(read(t, s, tenant, o.ID).History), 0) // it is still only accepted

@@ -64,7 +64,7 @@ func TestFailures(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			is := is.New(t)
 			_, err := newClient(t).Get(t.Context(), "tenant-1", id, "trace")
-			var reason *order.Permanent
+			var reason *order.PermanentError
 			is.True(err != nil)
 			is.Equal(errors.As(err, &reason), permanent) // the client tells both kinds apart
 		})

@@ -57,7 +57,7 @@ func New(baseURL string, transport http.RoundTripper, options ...Option) *Client
 
 // Get returns a tenant's cart. Each try has three seconds. Connection errors
 // and 5xx answers are tried twice more, after a pause and only if the context's
-// deadline leaves time for a whole try. The error is *order.Permanent where
+// deadline leaves time for a whole try. The error is *order.PermanentError where
 // another call would not help: the cart is unknown (404, 410), the request is
 // refused (other 4xx), or the answer is malformed or larger than 1 MiB. Every
 // other error, 429 included, is transient. Whether the cart is the tenant's is
@@ -108,18 +108,18 @@ func (c *Client) try(req *http.Request) (body []byte, again bool, err error) {
 		case err != nil:
 			return nil, true, fmt.Errorf("read the answer: %w: %w", order.ErrUnavailable, err)
 		case len(body) > maxBody:
-			return nil, false, &order.Permanent{Reason: "cart answer is larger than 1 MiB"}
+			return nil, false, &order.PermanentError{Reason: "cart answer is larger than 1 MiB"}
 		}
 		return body, false, nil
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // Only for the connection's sake.
 	switch code := resp.StatusCode; {
 	case code == http.StatusNotFound, code == http.StatusGone:
-		return nil, false, &order.Permanent{Reason: "cart not found"}
+		return nil, false, &order.PermanentError{Reason: "cart not found"}
 	case code == http.StatusTooManyRequests:
 		return nil, false, fmt.Errorf("%w: the Cart API answered %d", order.ErrUnavailable, code)
 	case code >= 400 && code < 500:
-		return nil, false, &order.Permanent{Reason: fmt.Sprintf("cart refused by the Cart API with %d", code)}
+		return nil, false, &order.PermanentError{Reason: fmt.Sprintf("cart refused by the Cart API with %d", code)}
 	default:
 		return nil, code >= 500, unavailable(code)
 	}

@@ -142,7 +142,7 @@ func TestGetAnswers(t *testing.T) {
 
 			is.Equal(calls.Load(), test.calls)                          // calls
 			is.Equal(errors.Is(err, order.ErrUnavailable), test.outage) // a message may wait for it
-			var p *order.Permanent
+			var p *order.PermanentError
 			switch {
 			case test.permanent != "":
 				is.True(errors.As(err, &p))                      // permanent
@@ -195,7 +195,7 @@ func TestGetWithoutServer(t *testing.T) {
 		return nil
 	}))
 	_, err := c.Get(t.Context(), "tenant-001", "cart-1", "c")
-	var p *order.Permanent
+	var p *order.PermanentError
 	is.True(errors.Is(err, order.ErrUnavailable) && !errors.As(err, &p))              // transient
 	is.Equal(pauses, []time.Duration{200 * time.Millisecond, 400 * time.Millisecond}) // the bounds of the pauses
 }

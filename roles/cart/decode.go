@@ -89,13 +89,13 @@ type wireCampaign struct {
 
 var errUnsuccessful = errors.New("the Cart API answered success: false")
 
-// decode reads the body of a 200. The error is *order.Permanent, except where
+// decode reads the body of a 200. The error is *order.PermanentError, except where
 // the envelope says success: false: then the Cart API has a problem that may be
 // over by the next delivery.
 func decode(data []byte) (order.Cart, error) {
 	var a answer
 	if err := json.Unmarshal(data, &a); err != nil {
-		var permanent *order.Permanent
+		var permanent *order.PermanentError
 		if errors.As(err, &permanent) {
 			return order.Cart{}, err
 		}
@@ -118,7 +118,7 @@ func decode(data []byte) (order.Cart, error) {
 }
 
 func malformed(err error) error {
-	return &order.Permanent{Reason: "cart answer is malformed", Err: err}
+	return &order.PermanentError{Reason: "cart answer is malformed", Err: err}
 }
 
 func (w *wireCart) cart() (order.Cart, error) {

@@ -165,7 +165,7 @@ func TestDecodeRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			_, err := decode(test.data)
-			var p *order.Permanent
+			var p *order.PermanentError
 			is.True(errors.As(err, &p))                       // permanent
 			is.Equal(p.Reason, "cart answer is malformed")    // reason
 			is.True(strings.Contains(err.Error(), test.want)) // says what is wrong
@@ -248,7 +248,7 @@ func TestDecodeManyLines(t *testing.T) {
 		t.Run("one more, "+name, func(t *testing.T) {
 			is := is.New(t)
 			_, err := decode([]byte(strings.Replace(envelope, "%s", string(lines(order.MaxItems+1, line)), 1)))
-			var p *order.Permanent
+			var p *order.PermanentError
 			is.True(errors.As(err, &p))
 			is.Equal(err.Error(), order.TooManyItems().Error()) // the same that order.New says
 		})
@@ -283,7 +283,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := decode(data)
 		if err != nil {
-			var p *order.Permanent
+			var p *order.PermanentError
 			if !errors.As(err, &p) && !errors.Is(err, errUnsuccessful) {
 				t.Fatalf("neither permanent nor unsuccessful: %v", err)
 			}

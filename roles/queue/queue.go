@@ -121,7 +121,7 @@ func NewPublisher(client EventPublisher, topicARN string) *Publisher {
 
 // Publish hands at most ten events to every subscriber of the topic. It returns
 // an error for each event, nil where SNS took it. One that SNS refuses for what
-// it is, whenever it comes, is order.Permanent. After another error the event
+// it is, whenever it comes, is order.PermanentError. After another error the event
 // may have reached the subscribers all the same.
 func (p *Publisher) Publish(ctx context.Context, events []order.Event) []error {
 	in := &sns.PublishBatchInput{TopicArn: &p.topicARN}
@@ -145,7 +145,7 @@ func (p *Publisher) Publish(ctx context.Context, events []order.Event) []error {
 		}
 		errs[i] = fmt.Errorf("publish %s: %s: %s", events[i].Type, aws.ToString(f.Code), aws.ToString(f.Message))
 		if f.SenderFault && !passes(aws.ToString(f.Code)) {
-			errs[i] = &order.Permanent{Reason: "SNS refuses the event", Err: errs[i]}
+			errs[i] = &order.PermanentError{Reason: "SNS refuses the event", Err: errs[i]}
 		}
 	}
 	return errs

@@ -194,7 +194,7 @@ func TestPublish(t *testing.T) {
 		errs := queue.NewPublisher(&fakeSNS{err: errDown}, topicARN).Publish(t.Context(), news(2))
 		is.Equal(len(errs), 2)
 		for _, err := range errs {
-			var p *order.Permanent
+			var p *order.PermanentError
 			is.True(errors.Is(err, errDown) && !errors.As(err, &p))
 		}
 	})
@@ -228,7 +228,7 @@ func TestPublishRefused(t *testing.T) {
 			errs := queue.NewPublisher(client, topicARN).Publish(t.Context(), news(3))
 			is.NoErr(errs[0]) // SNS took it
 			is.NoErr(errs[2])
-			var p *order.Permanent
+			var p *order.PermanentError
 			is.Equal(errors.As(errs[1], &p), tt.permanent)
 			is.True(strings.Contains(errs[1].Error(), "publish order.paid: "+code+": why"))
 		})
