@@ -25,21 +25,24 @@ const (
 	tenantPrefix   = "TENANT#"
 	orderPrefix    = "ORDER#"
 	documentPrefix = "DOCUMENT#"
+	mailPrefix     = "MAIL#"
+	numberPrefix   = "NUMBER#"
+	supplierPrefix = "SUPPLIER#"
 	metadataKey    = "METADATA"
 )
 
 func tenantKey(tenantID string) string            { return tenantPrefix + tenantID }
 func tenantOf(key string) string                  { return strings.TrimPrefix(key, tenantPrefix) }
 func orderKey(orderID string) string              { return orderPrefix + orderID }
-func orderCounterKey(year int) string             { return fmt.Sprintf("COUNTER#ORDER#%04d", year) }
-func numberKey(number string) string              { return "NUMBER#" + number }
+func orderCounterKey(year int) string             { return seriesKey(OrderSeries, year) }
+func numberKey(number string) string              { return numberPrefix + number }
 func idempotencyKey(key string) string            { return "IDEMPOTENCY#" + key }
 func dateKey(o order.Timestamp, id string) string { return o.String() + "#" + id }
-func supplierKey(supplierID string) string        { return "SUPPLIER#" + supplierID }
+func supplierKey(supplierID string) string        { return supplierPrefix + supplierID }
 func seriesKey(series string, year int) string    { return fmt.Sprintf("COUNTER#%s#%04d", series, year) }
 
 func mailKey(orderID, role string, sequence int) string {
-	return fmt.Sprintf("MAIL#%s#%s#%d", orderID, role, sequence)
+	return fmt.Sprintf("%s%s#%s#%d", mailPrefix, orderID, role, sequence)
 }
 
 func documentKey(orderID string, kind order.DocumentKind) string {
@@ -47,7 +50,7 @@ func documentKey(orderID string, kind order.DocumentKind) string {
 }
 
 func supplierSeriesKey(supplierID, series string, year int) string {
-	return fmt.Sprintf("SUPPLIER#%s#%s#%04d", supplierID, series, year)
+	return fmt.Sprintf("%s%s#%s#%04d", supplierPrefix, supplierID, series, year)
 }
 
 // firstAt and lastAt are the bounds of the date keys of a moment: every order

@@ -53,6 +53,14 @@ func wrap(err error, format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, err)...)
 }
 
+// ignoreNone turns the library's ErrNotFound into no error.
+func ignoreNone(err error) error {
+	if errors.Is(err, dynamo.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // isTooLarge reports whether DynamoDB refused an item for its size. The error
 // has no code of its own.
 func isTooLarge(err error) bool {
