@@ -118,9 +118,13 @@ func serve(ctx context.Context, out io.Writer, stay bool, options stack.Options)
 	if err != nil {
 		return err
 	}
+	env := filepath.Join(root, ".cache", "local", "env")
+	if err := os.WriteFile(env, []byte(strings.Join(s.Environ, "\n")+"\n"), 0o600); err != nil {
+		return err
+	}
 	values := strings.NewReplacer(
 		"{url}", s.URL, "{mail}", s.MailURL, "{s3}", *s.S3.Options().BaseEndpoint, "{documents}", stack.OrdersBucket,
-		"{token}", token, "{tenant}", tenant, "{logs}", options.LogDir,
+		"{token}", token, "{tenant}", tenant, "{logs}", options.LogDir, "{env}", env,
 	)
 	_, _ = fmt.Fprint(out, values.Replace(`
 page     {url}
@@ -128,6 +132,7 @@ API      {url}/v1.0
 inbox    {mail}
 S3       {s3}/{documents}
 logs     {logs}
+ops      env $(cat {env}) go run ./deploy/ops verify
 
 TOKEN={token}
 curl -sS {url}/v1.0/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{

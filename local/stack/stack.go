@@ -126,6 +126,10 @@ type Stack struct {
 	S3       *s3.Client
 	TopicARN string
 
+	// Environ are the variables that make another program use the stack, as the
+	// operators' one does.
+	Environ []string
+
 	options   Options
 	telling   sync.Mutex // one call of options.Progress at a time
 	roles     map[string]deploy.Role
@@ -202,6 +206,8 @@ func (s *Stack) start(ctx context.Context) error {
 	if err := creating.Wait(); err != nil {
 		return err
 	}
+	s.Environ = append(emulator.Environ(db, cloud), "ENVIRONMENT="+Environment, "DYNAMODB_TABLE_NAME="+Table, "ORDER_EVENTS_TOPIC_ARN="+s.TopicARN,
+		"S3_ORDERS_BUCKET="+OrdersBucket, "S3_EMAIL_TEMPLATES_BUCKET="+TemplatesBucket)
 	s.progress("starting the eight roles")
 	if err := s.run(ctx, db, cloud, binary); err != nil {
 		return err
