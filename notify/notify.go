@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -142,10 +141,10 @@ func (s *Sender) Send(ctx context.Context, o order.Order, e order.Entry) (Sent, 
 	}
 	var sent Sent
 	v := view{order: &o, entry: &e, link: orderLink(s.settings.PortalURL, o.ID)}
-	var branding sync.WaitGroup
-	branding.Go(func() { v.supplier, sent.Stale = s.supplier(ctx, o.TenantID) })
+	// One after the other: a panic in a goroutine of its own would end the
+	// process, and with it the other messages of the batch.
+	v.supplier, sent.Stale = s.supplier(ctx, o.TenantID)
 	t, err := s.templates.Get(ctx, k.template)
-	branding.Wait()
 	m := Message{Subject: k.subject + clean(o.Number), Text: s.audience.text(&v)}
 	if t != nil {
 		sent.Stale = errors.Join(err, sent.Stale)

@@ -162,8 +162,11 @@ func (c *consumer) handleRecord(work, invocation context.Context, record events.
 	if err == nil {
 		return 0, false
 	}
-	if m.waits(err) && c.putOff(ctx, m, err) == nil {
-		return 0, false
+	if m.waits(err) {
+		later := func(ctx context.Context, m message) error { return c.putOff(ctx, m, err) }
+		if protect(ctx, m, later) == nil {
+			return 0, false
+		}
 	}
 	count(ctx, messagesFailed)
 	wait, permanent := retryIn(err, m.receives)

@@ -98,9 +98,9 @@ func (n *mailer) handle(ctx context.Context, o order.Order, e order.Entry) error
 func (n *mailer) failed(ctx context.Context, m store.Mail, e order.Entry, err error) error {
 	var note error
 	if isPermanent(err) {
-		note = errors.Join(
-			n.ledger.NoteMailFailed(ctx, m.TenantID, m.OrderID, e, m.Role, reason(err)),
+		note = errors.Join( // The claim first: nobody should wait for it.
 			n.ledger.MailFailed(ctx, m, reason(err)),
+			n.ledger.NoteMailFailed(ctx, m.TenantID, m.OrderID, e, m.Role, reason(err)),
 		)
 	} else {
 		note = n.ledger.ReleaseMail(ctx, m)

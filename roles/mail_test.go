@@ -104,7 +104,7 @@ func TestMailer(t *testing.T) {
 			true, false,
 		},
 		{
-			"tells history and ledger when the address is refused", fails("send", refused), "claim, send, note, failed", 0, 0,
+			"tells history and ledger when the address is refused", fails("send", refused), "claim, send, failed, note", 0, 0,
 			true, true,
 		},
 		{
@@ -114,7 +114,7 @@ func TestMailer(t *testing.T) {
 		},
 		{
 			"tells the ledger when it cannot tell the history",
-			fakeMails{fail: map[string]error{"send": refused, "note": errFault}}, "claim, send, note, failed", 0, 0, true,
+			fakeMails{fail: map[string]error{"send": refused, "note": errFault}}, "claim, send, failed, note", 0, 0, true,
 			true,
 		},
 		{
@@ -183,7 +183,7 @@ func TestMailClaimed(t *testing.T) {
 }
 
 func TestMailFailsThoughItsTimeIsUp(t *testing.T) {
-	for name, err := range map[string]error{"release": errFault, "failed": &order.PermanentError{Reason: "address refused"}} {
+	for name, err := range map[string]error{"release": errFault, "note": &order.PermanentError{Reason: "address refused"}} {
 		is := is.New(t)
 		ctx, _ := invocation(t)
 		ctx, cancel := context.WithCancel(ctx)

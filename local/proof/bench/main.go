@@ -1,12 +1,12 @@
-// Bench measures the service on this machine and prints tables in Markdown. Every figure stands beside one of the same run
-// that it can be compared with, since a machine's own speed, and what else it does, change from run to run:
+// Bench measures cold starts and warm invocations on this machine and prints
+// tables in Markdown. Every figure stands beside one of the same run that it can
+// be compared with, since a machine's own speed, and what else it does, change
+// from run to run: a cold start beside that of a function that does nothing
+// (bare), and everything beside the binary of -base, where there is one.
 //
-//   - a cold start beside that of a function that does nothing (bare);
-//   - a warm invocation beside the role's floor, a function that makes the same AWS calls straight with the SDK;
-//   - a batch beside one message; an invoice beside deflating its streams.
-//
-// What is compared is measured in turns, and medians are shown. AWS and the Cart API are a stand-in in this process. A table is
-// printed when it is complete; what is being measured is told on standard error.
+// What is compared is measured in turns, and medians are shown. AWS and the Cart
+// API are a stand-in in this process. A table is printed when it is complete;
+// what is being measured is told on standard error.
 package main
 
 import (
@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -47,8 +48,8 @@ type bench struct {
 	rounds   int // of everything that is repeated
 	warm     int // invocations a round
 	binary   string
+	base     string // another binary, or ""
 	bare     string
-	floor    string
 	roles    []string
 	config   map[string]deploy.Role
 	golden   []byte
@@ -59,8 +60,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&b.rounds, "rounds", 41, "how often everything is measured")
 	flags.IntVar(&b.warm, "warm", 100, "warm invocations in a round")
-	only := flags.String("only", "", "one section: cold, tls, init, warm, batch, invoice or size")
+	only := flags.String("only", "", "one section: cold, tls or warm")
 	flags.StringVar(&b.binary, "binary", "", "path of a built binary, instead of building it")
+	flags.StringVar(&b.base, "base", "", "path of a binary to compare with")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -70,11 +72,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	sections := []section{
 		{"cold", b.cold},
 		{"tls", b.firstOverTLS},
-		{"init", b.initialisation},
 		{"warm", b.warmInvocations},
-		{"batch", b.batches},
-		{"invoice", b.invoices},
-		{"size", b.size},
 	}
 	if *only != "" {
 		sections = slices.DeleteFunc(sections, func(s section) bool { return s.name != *only })
@@ -121,25 +119,50 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	dir := filepath.Join(b.root, ".cache", "bench")
-	b.bare, b.floor = filepath.Join(dir, "bare"), filepath.Join(dir, "floor")
-	programs := map[string]string{b.bare: "./local/proof/bench/bare", b.floor: "./local/proof/bench/floor"}
+	b.bare = filepath.Join(dir, "bare")
+	programs := map[string]string{b.bare: "./local/proof/bench/bare"}
 	if b.binary == "" {
 		b.binary = filepath.Join(dir, "bootstrap")
 		programs[b.binary] = "."
 	}
 	for program, source := range programs {
 		b.say("building %s", source)
-		if err := b.build(ctx, program, source, "-s -w"); err != nil {
+		// As the Dockerfile does, for this machine.
+		_, err := command(ctx, b.root, "go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", program, source)
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// build builds a program as the Dockerfile does, for this machine.
-func (b *bench) build(ctx context.Context, program, source, ldflags string) error {
-	_, err := command(ctx, b.root, "go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", ldflags, "-o", program, source)
-	return err
+// programs returns what is measured: the binary and, if there is one, that of
+// the base.
+func (b *bench) programs() []string {
+	if b.base == "" {
+		return []string{b.binary}
+	}
+	return []string{b.binary, b.base}
+}
+
+// against returns the columns of a table that compare a figure with the base's.
+func against(values []time.Duration) string {
+	if len(values) == 1 {
+		return milliseconds(values[0])
+	}
+	return fmt.Sprintf("%s | %s | %s", milliseconds(values[0]), milliseconds(values[1]), ratio(values[0], values[1]))
+}
+
+// heads returns the head of a table with a figure in each column.
+func (b *bench) heads(first string, figures ...string) string {
+	head, line := "| "+first+" |", "|---|"
+	for _, f := range figures {
+		head, line = head+" "+f+" |", line+"---|"
+		if b.base != "" {
+			head, line = head+" base | × |", line+"---|---|"
+		}
+	}
+	return head + "\n" + line + "\n"
 }
 
 // say tells on the side what is being done.
@@ -150,21 +173,21 @@ func (b *bench) say(format string, args ...any) {
 // printf adds to the section's tables.
 func (b *bench) printf(format string, args ...any) { _, _ = fmt.Fprintf(&b.tables, format, args...) }
 
-// serve starts the stand-in of a role and returns the environment in which the role and its floor use it.
-func (b *bench) serve(role string, delay time.Duration) (env []string, stop func(), err error) {
-	env, server, err := b.serveBy(httptest.NewServer, role, delay)
+// serve starts the stand-in of a role and returns the environment in which the
+// role uses it.
+func (b *bench) serve(role string) (env []string, stop func(), err error) {
+	env, server, err := b.serveBy(httptest.NewServer, role)
 	if err != nil {
 		return nil, nil, err
 	}
 	return env, server.Close, nil
 }
 
-func (b *bench) serveBy(start func(http.Handler) *httptest.Server, role string, delay time.Duration) (env []string, server *httptest.Server, err error) {
+func (b *bench) serveBy(start func(http.Handler) *httptest.Server, role string) (env []string, server *httptest.Server, err error) {
 	s, err := standin.New(role, b.golden)
 	if err != nil {
 		return nil, nil, err
 	}
-	s.Delay = delay
 	server = start(s)
 	return append(standin.Environ(role, server.URL), fmt.Sprint("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=", b.config[role].Memory)), server, nil
 }
@@ -189,3 +212,14 @@ func ratio[T int64 | time.Duration](a, b T) string {
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+
+// command runs one of the benchmark's own commands and returns its output.
+func command(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", name, err, bytes.TrimSpace(out))
+	}
+	return out, nil
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,6 @@ import (
 	"os/exec"
 	"strconv"
 	"time"
-
-	"github.com/bbws/order-lambda/local/lambdaapi"
 )
 
 const (
@@ -20,8 +17,8 @@ const (
 	runtimeAPI    = "/2018-06-01/runtime/"
 )
 
-// A process is a Lambda function in one execution environment. local/lambdaapi runs functions as Lambda does; this does the
-// least that lets one be timed.
+// A process is a Lambda function in one execution environment, behind the least
+// of the Runtime API that lets it be timed.
 type process struct {
 	FirstPoll time.Duration // from starting the program to its first request for an invocation
 
@@ -95,8 +92,9 @@ func (p *process) polled() (time.Time, error) {
 	}
 }
 
-// invoke hands an event to the process, waits for an answer that is a success, and then until it is idle again. It returns the time from the
-// event to the answer.
+// invoke hands an event to the process, waits for an answer that is a success,
+// and then until it is idle again. It returns the time from the event to the
+// answer.
 func (p *process) invoke(event []byte) (time.Duration, error) {
 	begin := time.Now()
 	p.events <- event
@@ -142,10 +140,10 @@ func (p *process) api() http.Handler {
 		select {
 		case event := <-p.events:
 			h := w.Header()
-			h.Set("Lambda-Runtime-Aws-Request-Id", lambdaapi.NewID())
+			h.Set("Lambda-Runtime-Aws-Request-Id", strconv.FormatInt(time.Now().UnixNano(), 36))
 			h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(30*time.Second).UnixMilli(), 10))
 			h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:000000000000:function:bench")
-			h.Set("Lambda-Runtime-Trace-Id", lambdaapi.NewTrace())
+			h.Set("Lambda-Runtime-Trace-Id", "Root=1-67719f28-3f1d2c4b5a69788796a5b4c3;Sampled=0")
 			_, _ = w.Write(event)
 		case <-r.Context().Done():
 		}
@@ -164,15 +162,4 @@ func (p *process) api() http.Handler {
 	mux.HandleFunc("POST "+runtimeAPI+"invocation/{id}/response", answer(false))
 	mux.HandleFunc("POST "+runtimeAPI+"invocation/{id}/error", answer(true))
 	return mux
-}
-
-// command runs one of the benchmark's own commands and returns its output.
-func command(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the benchmark's own commands
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", name, err, bytes.TrimSpace(out))
-	}
-	return out, nil
 }

@@ -70,7 +70,7 @@ func (b *bench) firstInvocation(ctx context.Context, role string, event []byte, 
 	if secure {
 		serve = b.serveTLS
 	}
-	env, stop, err := serve(role, 0)
+	env, stop, err := serve(role)
 	if err != nil {
 		return 0, err
 	}
@@ -87,8 +87,8 @@ func (b *bench) firstInvocation(ctx context.Context, role string, event []byte, 
 }
 
 // serveTLS is serve with TLS, and with a certificate that the process finds among those of the image.
-func (b *bench) serveTLS(role string, delay time.Duration) (env []string, stop func(), err error) {
-	env, server, err := b.serveBy(httptest.NewTLSServer, role, delay)
+func (b *bench) serveTLS(role string) (env []string, stop func(), err error) {
+	env, server, err := b.serveBy(httptest.NewTLSServer, role)
 	if err != nil {
 		return nil, nil, err
 	}

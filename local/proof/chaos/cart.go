@@ -10,10 +10,8 @@ import (
 	"github.com/bbws/order-lambda/local/proof/world"
 )
 
-// cartService is the host of the Cart API.
-const cartService = "carts.example"
-
-// The kinds of cart that can never become an order, with what the receipt then says.
+// badCarts are the kinds of cart that can never become an order, with what the
+// order then says.
 func badCarts() map[string]string {
 	return map[string]string{
 		"missing":  "cart not found",
@@ -68,7 +66,7 @@ func (b basket) totals() (subtotal, tax, total string) {
 		}
 	}
 	taxable := new(big.Int).Add(sum, big.NewInt(b.shipping))
-	rate, _ := new(big.Rat).SetString(taxRate)
+	rate, _ := new(big.Rat).SetString(world.TaxRate)
 	exact := new(big.Rat).Mul(new(big.Rat).SetInt(taxable), rate)
 	// Half away from zero: add a half and cut.
 	rounded := new(big.Rat).Add(exact, big.NewRat(1, 2))
@@ -78,15 +76,7 @@ func (b basket) totals() (subtotal, tax, total string) {
 
 func cents(minor *big.Int) string { return new(big.Rat).SetFrac(minor, big.NewInt(100)).FloatString(2) }
 
-// read tells which call a request is, of AWS or of the Cart API.
-func (sim *simulation) read(req *http.Request) (*world.Call, error) {
-	if req.URL.Host != cartService {
-		return sim.cloud.Read(req)
-	}
-	tenant, id := req.Header.Get("X-Tenant-Id"), strings.TrimPrefix(req.URL.Path, "/v1.0/cart/")
-	return world.NewCall(cartService, "GetCart", tenant+" "+id, func() world.Answer { return sim.answerCart(tenant, id) }), nil
-}
-
+// answerCart is the Cart API.
 func (sim *simulation) answerCart(tenant, id string) world.Answer {
 	kind := kindOf(id)
 	switch kind {

@@ -1,11 +1,14 @@
-// Package chaos runs the whole order service against faults, and checks what it promised. The real handlers, built by
-// roles.Build, work in this process on stand-ins for AWS and for the Cart API. One seed decides everything: which calls
-// fail and how, which invocations die, what is delivered twice, late or out of order, how clocks jump, and whose turn it is.
-// Time is virtual. When all clients are done and the queues are empty, the faults end, the dead-letter queues are driven
-// again, and every promise is checked.
+// Package chaos runs the whole order service against faults, and checks what it
+// promised. The real handlers, built by roles.Build, work in this process in a
+// stand-in for the world around them. One seed decides everything: which calls
+// fail and how, which invocations die, what is delivered twice, late or out of
+// order, how clocks jump, and whose turn it is. Time is virtual. When all
+// clients are done and the queues and the stream are empty, the faults end, the
+// dead-letter queues are driven again, and every promise is checked.
 //
-// A run is a function of its seed and options: only one goroutine goes on at a time, chosen by the seed, and calls are served
-// on a grid of half seconds of virtual time, so that the jitter of a pause cannot change the order of things.
+// A run is a function of its seed and options: only one goroutine goes on at a
+// time, chosen by the seed, and calls are served on a grid of whole seconds of
+// virtual time, so that the jitter of a pause cannot change the order of things.
 package chaos
 
 import (
@@ -30,12 +33,13 @@ type Options struct {
 	Faulty  float64 // share of the calls that go wrong, 0 to 1
 	Deadly  float64 // share of the calls at which the invocation dies; at a fifth as many the handler panics
 	Clients int     // at a time
-	// Watch lets the test log every event whose name contains it: part of the name of an invocation, an order, a client.
+	// Watch lets the test log every event whose name contains it: part of the
+	// name of an invocation, an order, a client.
 	Watch string
 }
 
-// Default returns the options of an ordinary run: every fifth call goes wrong, and one in two hundred is the end of its
-// invocation.
+// Default returns the options of an ordinary run: every fifth call goes wrong,
+// and one in two hundred is the end of its invocation.
 func Default(seed uint64, orders int) Options {
 	return Options{Seed: seed, Orders: orders, Faulty: 0.2, Deadly: 0.005, Clients: 24}
 }
@@ -46,32 +50,36 @@ type Report struct {
 	Counts map[string]int
 	// Broken says which promises were not kept. It is empty after a good run.
 	Broken []string
-	// Trace is a hash over everything that happened, in its order: two runs with one trace were the same.
+	// Trace is a hash over everything that happened, in its order: two runs with
+	// one trace were the same.
 	Trace uint64
 }
 
-// The start of every run, by the service's clocks: half an hour before a new year, so that order numbers begin anew.
-func newYearsEve() time.Time { return time.Date(2025, 12, 31, 23, 30, 0, 0, time.UTC) }
+// newYearsEve is the start of every run, by the service's clocks: half an hour
+// before a new year in South Africa, so that numbers begin anew.
+func newYearsEve() time.Time { return time.Date(2025, 12, 31, 21, 30, 0, 0, time.UTC) }
 
 const (
-	// grid is the time between the moments at which calls are served. It is not shorter than any pause of the service that
-	// has a jitter which the seed does not decide.
-	grid = 500 * time.Millisecond
-	// mostSkew is how far a clock may be off. Two clocks may differ by twice as much: less than a mail's claim outlasts an
-	// invocation by (150 s − 30 s).
+	// grid is the time between the moments at which calls are served. No pause of
+	// the service has a jitter that is longer and that the seed does not decide.
+	grid = time.Second
+	// mostSkew is how far a clock may be off. Two clocks may differ by twice as
+	// much: less than a mail's claim outlasts an invocation by (150 s − 30 s).
 	mostSkew = 50 * time.Second
-	// mostDays bounds the virtual time until a run comes to rest. One that takes longer is stuck.
+	// mostDays bounds the virtual time until a run comes to rest. One that takes
+	// longer is stuck.
 	mostDays = 20
 )
 
-// Run runs the simulation in a bubble of virtual time and returns what happened. It fails the test only where the simulation
-// itself goes wrong; broken promises are in the report.
+// Run runs the simulation in a bubble of virtual time and returns what happened.
+// It fails the test only where the simulation itself goes wrong; broken promises
+// are in the report.
 func Run(t *testing.T, o Options) Report {
 	t.Helper()
 	cryptotest.SetGlobalRandom(t, o.Seed)
 	report := Report{Options: o, Counts: map[string]int{}}
 	synctest.Test(t, func(t *testing.T) {
-		sim := newWorld(t, o, &report)
+		sim := newSimulation(t, o, &report)
 		sim.simulate()
 		sim.check()
 	})
@@ -79,13 +87,13 @@ func Run(t *testing.T, o Options) Report {
 	return report
 }
 
-// A world is everything in a run.
+// A simulation is everything in a run.
 type simulation struct {
 	t      *testing.T
 	o      Options
 	report *Report
 	start  time.Time
-	cloud  *world.World
+	world  *world.World
 	rng    *rand.Rand // decides in the scheduler only
 	calm   bool       // faults have ended
 
@@ -96,21 +104,20 @@ type simulation struct {
 
 	functions map[string]*function
 	sources   []*source
+	shards    map[string]*reading // by name
 	running   []*invocation
 	current   *invocation // whose call is being carried out
 	memory
 }
 
-func newWorld(t *testing.T, o Options, report *Report) *simulation {
+func newSimulation(t *testing.T, o Options, report *Report) *simulation {
 	sim := &simulation{
 		t: t, o: o, report: report,
-		start: time.Now(),
-		rng:   rand.New(rand.NewPCG(o.Seed, 0)), //nolint:gosec // A simulation.
-		calls: map[string]int{},
+		start:  time.Now(),
+		rng:    rand.New(rand.NewPCG(o.Seed, 0)), //nolint:gosec // A simulation.
+		calls:  map[string]int{},
+		memory: newMemory(),
 	}
-	sim.memory = newMemory()
-	sim.cloud = world.New(tableName, time.Now)
-	sim.cloud.Table.OnWrite = sim.written
 	sim.deploy()
 	return sim
 }
@@ -133,14 +140,15 @@ func (sim *simulation) broken(format string, args ...any) {
 	sim.report.Broken = append(sim.report.Broken, fmt.Sprintf(format, args...))
 }
 
-// simulate lets the clients order under faults, and then the service come to rest without.
+// simulate lets the clients order under faults, and then the service come to
+// rest without.
 func (sim *simulation) simulate() {
 	sim.startClients()
 	sim.settle()
 	sim.calm = true
 	sim.startRetries()
 	sim.settle()
-	for range 2 { // Days later; and once more, to see that what is in the dead-letter queues belongs there.
+	for range 2 { // Days later; and once more, to see that what is dead belongs there.
 		time.Sleep(36 * time.Hour)
 		for _, s := range sim.sources {
 			sim.add("redriven", s.queue.Redrive())
@@ -151,12 +159,14 @@ func (sim *simulation) simulate() {
 	sim.settle()
 }
 
-// A step is something that waits for its turn. Names are unique among the steps that wait at a time, save for those of
-// which it does not matter who comes first.
+// A step is something that waits for its turn. Names are unique among the steps
+// that wait at a time, save for those of which it does not matter who comes
+// first.
 type step struct {
 	name string
 	from time.Time
 	of   *invocation // nil for clients
+	call *pending    // or nil
 	do   func()      // runs in the scheduler
 }
 
@@ -179,7 +189,8 @@ func (sim *simulation) settle() {
 		synctest.Wait() // Whoever had a turn has come to his next step, or to the end.
 		sim.endOverdue()
 		if time.Since(begin) > mostDays*24*time.Hour {
-			sim.t.Fatalf("seed %d: the simulation does not come to rest: %d steps, %d invocations", sim.o.Seed, len(sim.steps), len(sim.running))
+			sim.t.Fatalf("seed %d: the simulation does not come to rest: %d steps, %d invocations",
+				sim.o.Seed, len(sim.steps), len(sim.running))
 		}
 		ready := sim.ready()
 		if (len(ready) == 0 || sim.rng.IntN(5) == 0) && sim.poll() {
@@ -214,7 +225,8 @@ func (sim *simulation) ready() []*step {
 	return ready
 }
 
-// next returns the next moment of the grid at which something may happen, and whether there is one.
+// next returns the next moment of the grid at which something may happen, and
+// whether there is one.
 func (sim *simulation) next() (time.Time, bool) {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
@@ -233,8 +245,11 @@ func (sim *simulation) next() (time.Time, bool) {
 	}
 	for _, s := range sim.sources {
 		if t, ok := s.queue.Next(); ok {
-			consider(t)
+			consider(sim.start.Add(t.Sub(newYearsEve())))
 		}
+	}
+	for _, shard := range sim.world.Table.Shards() {
+		consider(sim.reading(shard).from)
 	}
 	if next.IsZero() {
 		return next, false
@@ -260,8 +275,8 @@ func (sim *simulation) trace(what string) {
 	sim.report.Trace = h
 }
 
-// chance returns a source of chance for one event, from the seed and from what the event is: a change elsewhere in a run
-// leaves it alone.
+// chance returns a source of chance for one event, from the seed and from what
+// the event is: a change elsewhere in a run leaves it alone.
 func (sim *simulation) chance(what string) *rand.Rand {
 	h := uint64(14695981039346656037)
 	for i := range len(what) {
@@ -275,33 +290,21 @@ func (sim *simulation) happens(r *rand.Rand, probability float64) bool {
 	return r.Float64() < probability && !sim.calm
 }
 
-// Columns of the table of runs.
-func columns() []string {
-	return []string{
-		"orders", "recorded", "failed for good", "calls", "faults", "fail before", "fail after", "timeout", "throttled", "server error", "conflict", "slow",
-		"deliveries", "redeliveries", "kills", "panics", "clock jumps", "duplicates suppressed", "mails", "mails sent twice", "redriven", "broken",
-	}
-}
-
 // Table returns the runs as a table, a column each.
 func Table(reports ...Report) string {
-	rows := slices.Concat([]string{"seed"}, columns())
-	named := map[string]bool{"faults": true}
-	for _, name := range columns() {
-		named[name] = true
-	}
-	more := map[string]bool{}
+	first := []string{"orders", "recorded", "calls", "faults", "broken"}
+	names := map[string]bool{}
 	for _, r := range reports {
 		for name := range r.Counts {
-			if !named[name] {
-				more[name] = true
-			}
+			names[name] = true
 		}
 	}
-	rows = append(rows, slices.Sorted(maps.Keys(more))...)
+	for _, name := range first {
+		delete(names, name)
+	}
 	var b strings.Builder
-	for _, row := range rows {
-		fmt.Fprintf(&b, "%-28s", row)
+	for _, row := range slices.Concat([]string{"seed"}, first, slices.Sorted(maps.Keys(names))) {
+		fmt.Fprintf(&b, "%-44s", row)
 		for _, r := range reports {
 			switch row {
 			case "seed":

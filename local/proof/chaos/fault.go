@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -27,8 +26,8 @@ func faultKinds() []fault {
 	return []fault{failBefore, failAfter, timeout, throttled, serverError, conflict, slow}
 }
 
-// errBroken is what a client sees of a broken connection, errTimeout what it sees of one that the network gave up. Both
-// have the form of net's own errors.
+// A networkError is what a client sees of a connection that breaks, or that the
+// network gives up. It has the form of net's own errors.
 type networkError struct {
 	text    string
 	timeout bool
@@ -41,8 +40,6 @@ func (e *networkError) Temporary() bool { return true }
 // ConnectionError lets the SDK know that another try makes sense.
 func (e *networkError) ConnectionError() bool { return true }
 
-var errKilled = errors.New("the process is dead")
-
 // transport is the network of one environment: every call waits for its turn, and may go wrong.
 type transport struct{ e *environment }
 
@@ -51,18 +48,19 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) { return
 
 // Do implements aws.HTTPClient.
 func (t transport) Do(req *http.Request) (*http.Response, error) {
-	sim := t.e.world
+	sim := t.e.sim
 	inv := t.e.invocation
 	if inv == nil || inv.dead() {
 		return nil, errKilled
 	}
-	call, err := sim.read(req)
+	call, err := sim.world.Read(req)
 	if err != nil {
 		sim.broken("a call that nobody understands: %v", err)
 		return nil, err
 	}
-	p := &pending{world: sim, of: inv, call: call, answered: make(chan struct{})}
-	p.step = &step{name: inv.name + " " + call.String(), from: time.Now(), of: inv, do: p.serve}
+	sim.tries(inv, call)
+	p := &pending{sim: sim, of: inv, call: call, who: inv.caller(call), answered: make(chan struct{})}
+	p.step = &step{name: inv.name + " " + p.name(), from: time.Now(), of: inv, call: p, do: p.serve}
 	sim.enqueue(p.step)
 	select {
 	case <-p.answered:
@@ -72,7 +70,9 @@ func (t transport) Do(req *http.Request) (*http.Response, error) {
 			break // By the same act.
 		}
 		sim.dequeue(p.step)
-		time.Sleep(time.Until(gridAfter(time.Now()))) // Its start, and so its end, may depend on jitter.
+		if call.Service == "cart" { // Its start, and so its end, depends on a pause with jitter.
+			time.Sleep(time.Until(time.Now().Add(grid/2 - 1).Truncate(grid / 2)))
+		}
 		return nil, req.Context().Err()
 	}
 	switch {
@@ -88,9 +88,10 @@ func (t transport) Do(req *http.Request) (*http.Response, error) {
 
 // A pending is a call on its way.
 type pending struct {
-	world    *simulation
+	sim      *simulation
 	of       *invocation
 	call     *world.Call
+	who      string // which goroutine of the invocation makes it, or ""
 	step     *step
 	answered chan struct{}
 	answer   world.Answer
@@ -100,14 +101,21 @@ type pending struct {
 	mail     *sentMail // that SES took by it, or nil
 }
 
+// name tells the call apart from others of its invocation that wait at the same
+// time.
+func (p *pending) name() string { return p.who + p.call.String() }
+
 // serve decides what becomes of a call when its turn comes.
 func (p *pending) serve() {
-	sim := p.world
+	sim := p.sim
 	if p.of.dead() {
 		return
 	}
 	sim.arrived(p)
-	name := p.call.String()
+	if p.call.Meet(sim.under(p)...) {
+		sim.count("conflicts of writes that met")
+	}
+	name := p.name()
 	sim.calls[name]++
 	sim.count("calls")
 	if sim.calm {
@@ -179,9 +187,21 @@ func (p *pending) serve() {
 	}
 }
 
+// under returns the calls that wait for their turn beside p.
+func (sim *simulation) under(p *pending) (others []*world.Call) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	for _, s := range sim.steps {
+		if s.call != nil && s.call != p && !s.call.took {
+			others = append(others, s.call.call)
+		}
+	}
+	return others
+}
+
 func (p *pending) later(after time.Duration, do func()) {
 	p.step.from, p.step.do = time.Now().Add(after), do
-	p.world.enqueue(p.step)
+	p.sim.enqueue(p.step)
 }
 
 // carryOut lets the call take effect, once.
@@ -190,7 +210,7 @@ func (p *pending) carryOut() {
 		return
 	}
 	p.took = true
-	sim := p.world
+	sim := p.sim
 	sim.current = p.of
 	p.answer = p.call.Do()
 	sim.carriedOut(p)
@@ -200,20 +220,12 @@ func (p *pending) carryOut() {
 
 func (p *pending) reply() {
 	p.carryOut()
-	p.world.replied(p)
+	p.sim.replied(p)
 	close(p.answered)
 }
 
 func (p *pending) refuse(t world.Trouble, variant int) {
-	if p.call.Service == cartService {
-		status := []int{http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusBadGateway}[variant%3]
-		if t == world.Throttled {
-			status = http.StatusTooManyRequests
-		}
-		p.answer = world.Answer{Status: status}
-	} else {
-		p.answer = p.call.Refuse(t, variant)
-	}
+	p.answer = p.call.Refuse(t, variant)
 	close(p.answered)
 }
 

@@ -4,39 +4,31 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
 	"math/rand/v2"
 	"regexp"
+	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/deploy"
 	"github.com/bbws/order-lambda/local/proof/world"
-	"github.com/bbws/order-lambda/notify/templates"
 	"github.com/bbws/order-lambda/roles"
 )
 
-const (
-	tableName       = "orders"
-	ordersBucket    = "order-invoices"
-	templatesBucket = "mail-templates"
-	topicARN        = "arn:aws:sns:eu-west-1:123456789012:order-events"
-	team            = "team@kimmyai.example"
-	taxRate         = "0.15"
-)
+// recorder is the role with two sources: a queue and the table's stream.
+const recorder = "order_creator_record"
 
 // A function is one of the eight, with its environments that are alive and idle.
 type function struct {
@@ -46,9 +38,10 @@ type function struct {
 	idle    []*environment
 }
 
-// An environment is one process of a function. It handles one invocation at a time and may have a clock of its own mind.
+// An environment is one process of a function. It handles one invocation at a
+// time, and its clock may be wrong.
 type environment struct {
-	world      *simulation
+	sim        *simulation
 	function   *function
 	handler    lambda.Handler
 	invocation *invocation
@@ -56,7 +49,7 @@ type environment struct {
 }
 
 // Now is what the environment's clock shows.
-func (e *environment) Now() time.Time { return e.world.clock().Add(time.Duration(e.skew.Load())) }
+func (e *environment) Now() time.Time { return e.sim.clock().Add(time.Duration(e.skew.Load())) }
 
 // An invocation is one run of a handler.
 type invocation struct {
@@ -74,6 +67,8 @@ type invocation struct {
 	returned atomic.Bool
 	finish   func(result)
 
+	callers sync.Map // of goroutines, what each called first
+
 	status   int  // what an API role answered, 0 for nothing
 	replayed bool // what it answered was another acceptance's
 	failures int  // what a consumer reported
@@ -83,21 +78,44 @@ type invocation struct {
 	late    bool            // a consumer's that began with less time than a message needs, and must not start one
 	delayed string          // calls that said when messages come again
 	unknown map[string]bool // orders whose mail went to SES, while the ledger was not told yet what came of it
+	deleted map[string]bool // orders that it read and found deleted
+	sent    []*sentMail
 }
 
-// A result is what came of an invocation. A payload of nil means that there was none.
+// A result is what came of an invocation. A payload of nil means that there was
+// none.
 type result struct {
 	payload []byte
 }
 
 func (i *invocation) dead() bool { return i.killed.Load() }
 
+var (
+	goroutine = regexp.MustCompile(`^goroutine (\d+) `)
+	errKilled = errors.New("the process is dead")
+)
+
+// caller names the goroutine that makes a call by the first call that it made in
+// its invocation: messages of a batch are about different orders, so this tells
+// them apart, in every run in the same way. What is read once for all messages
+// has no name.
+func (i *invocation) caller(call *world.Call) string {
+	if call.Operation == "GetObject" {
+		return ""
+	}
+	var stack [64]byte
+	n := runtime.Stack(stack[:], false)
+	id := string(goroutine.FindSubmatch(stack[:n])[1])
+	first, _ := i.callers.LoadOrStore(id, call.Target)
+	return first.(string) + "> "
+}
+
 // enough is how much time a message needs to be started (contract, section 7).
 const enough = 5 * time.Second
 
 // kill ends the process: from now on it has no effect on anything.
 func (i *invocation) kill() {
-	sim := i.env.world
+	sim := i.env.sim
 	if i.killed.Swap(true) {
 		return
 	}
@@ -127,46 +145,56 @@ func (sim *simulation) endOverdue() {
 	}
 }
 
-// deploy makes queues, topic, buckets and functions as deploy/ does.
+// deploy makes the world and the functions.
 func (sim *simulation) deploy() {
-	sim.functions = map[string]*function{}
-	add := func(role string, q *world.Queue, batch, most int, timeout time.Duration) {
-		env := map[string]string{
-			"ROLE": role, "ENVIRONMENT": "dev", "AWS_REGION": "eu-west-1", "DYNAMODB_TABLE_NAME": tableName, "TAX_RATE": taxRate,
-			"ORDER_EVENTS_TOPIC_ARN": topicARN, "CART_LAMBDA_API_URL": "https://" + cartService + "/v1.0/cart",
-			"S3_ORDERS_BUCKET": ordersBucket, "S3_EMAIL_TEMPLATES_BUCKET": templatesBucket,
-			"SES_FROM_ADDRESS": "orders@kimmyai.example", "INTERNAL_NOTIFICATION_EMAIL": team, "SQS_QUEUE_URL": q.URL,
+	sim.world = world.New(sim.clock)
+	sim.world.Cart = sim.answerCart
+	sim.world.OnPublish = sim.published
+	sim.world.Table.OnWrite = sim.written
+	sim.world.Put(world.TemplatesBucket, "branding/logo.png", smallLogo())
+	sim.brand()
+	sim.functions, sim.shards = map[string]*function{}, map[string]*reading{}
+	deployed, err := deploy.Roles()
+	if err != nil {
+		sim.t.Fatal(err)
+	}
+	for _, role := range roles.All() {
+		d := deployed[role.Name]
+		env := sim.world.Env(role.Name)
+		env["LOG_LEVEL"], env["PAYMENT_GROUP"] = "INFO", sim.paymentGroup()
+		sim.functions[role.Name] = &function{role: role.Name, timeout: time.Duration(d.Timeout) * time.Second, env: env}
+		if d.IsConsumer() {
+			s := &source{role: role.Name, queue: sim.world.Queue(role.Name), batch: d.BatchSize, most: d.MaxConcurrency}
+			s.queue.Late = sim.late
+			sim.sources = append(sim.sources, s)
 		}
-		sim.functions[role] = &function{role: role, timeout: timeout, env: env}
-		if batch > 0 {
-			sim.sources = append(sim.sources, &source{role: role, queue: q, batch: batch, most: most})
+	}
+	sim.creation().OnSend = sim.sent
+}
+
+func (sim *simulation) creation() *world.Queue { return sim.world.Queue(recorder) }
+
+// paymentGroup is the group that may set payments, in every other run.
+func (sim *simulation) paymentGroup() string {
+	if sim.o.Seed%2 == 0 {
+		return ""
+	}
+	return payers
+}
+
+// brand gives half of the tenants branding of their own: two of them sell for
+// one supplier, and one sells for the common one.
+func (sim *simulation) brand() {
+	for tenant, name := range map[string]string{"bloom": "Bloom", "cumulus": "Bloom", "dunes": "Dunes"} {
+		company, err := json.Marshal(map[string]any{
+			"name": marker(tenant) + " " + name, "vatNumber": "4" + fmt.Sprintf("%09d", len(name)), "country": "ZA",
+			"addressLines": []string{"1 Long Street", "Cape Town"},
+		})
+		if err != nil {
+			sim.t.Fatal(err)
 		}
+		sim.world.Put(world.TemplatesBucket, "branding/"+tenant+"/company.json", company)
 	}
-	queue := func(name string, timeout time.Duration) *world.Queue {
-		q := sim.cloud.AddQueue("bbws-order-"+name+"-dev", 6*timeout, 3)
-		q.Late = sim.late
-		return q
-	}
-	creation := queue("creation", 30*time.Second)
-	creation.OnSend = sim.sent
-	pdf := queue("pdf", 60*time.Second)
-	internal := queue("internal-notify", 30*time.Second)
-	customer := queue("customer-notify", 30*time.Second)
-	sim.cloud.Subscribe(topicARN, pdf, true)
-	sim.cloud.Subscribe(topicARN, internal, sim.o.Seed%2 == 0)
-	sim.cloud.Subscribe(topicARN, customer, true)
-	for _, role := range []string{"create_order", "get_order", "list_orders", "update_order"} {
-		add(role, creation, 0, 0, 30*time.Second)
-	}
-	add("order_creator_record", creation, 10, 5, 30*time.Second)
-	add("order_pdf_creator", pdf, 5, 10, 60*time.Second)
-	add("order_internal_notifier", internal, 10, 5, 30*time.Second)
-	add("customer_order_confirmation", customer, 10, 5, 30*time.Second)
-	for _, name := range []string{"internal/order_notification.html", "customer/order_confirmation.html"} {
-		sim.cloud.Put(templatesBucket, name, mustRead(templates.FS.ReadFile(name)))
-	}
-	sim.cloud.Put(templatesBucket, "branding/company.json", mustRead(branding.Files.ReadFile("company.json")))
-	sim.cloud.Put(templatesBucket, "branding/logo.png", smallLogo())
 }
 
 // smallLogo is a picture that costs little to read: every new process reads it.
@@ -178,32 +206,14 @@ func smallLogo() []byte {
 	return b.Bytes()
 }
 
-func mustRead(data []byte, err error) []byte {
-	if err != nil {
-		panic(err) // The files are built in.
-	}
-	return data
-}
-
-// late is how much later than asked a message comes again. The service's backoff has a jitter that the seed does not decide;
-// up to its upper bound the message is therefore late, and sometimes a good deal more.
-func (sim *simulation) late(m *world.Message, asked time.Duration) time.Duration {
-	most := 10 * time.Second << (m.Receives - 1)
-	var late time.Duration
-	if 0 < asked && asked <= most {
-		late = most - asked
-	}
-	if r := sim.chance("late " + m.Handle); sim.happens(r, 0.1) {
-		late += time.Duration(r.IntN(600)) * time.Second
-	}
-	return late
-}
-
-// invoke starts an invocation in an environment of the role, warm or new. The name says who asks.
+// invoke starts an invocation in an environment of the role, warm or new.
 func (sim *simulation) invoke(role string, payload []byte, finish func(*invocation, result)) {
 	sim.serial++
 	f := sim.functions[role]
-	inv := &invocation{name: fmt.Sprintf("%07d %s", sim.serial, role), role: role, died: make(chan struct{}), unknown: map[string]bool{}}
+	inv := &invocation{
+		name: fmt.Sprintf("%07d %s", sim.serial, role), role: role, died: make(chan struct{}),
+		unknown: map[string]bool{}, deleted: map[string]bool{},
+	}
 	r := sim.chance("invocation " + inv.name)
 	e := sim.environment(f, r)
 	inv.env, e.invocation, inv.began, inv.since = e, inv, e.Now(), sim.versions
@@ -215,14 +225,14 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 	inv.deadline = time.Now().Add(left)
 	inv.late = left < enough && slices.ContainsFunc(sim.sources, func(s *source) bool { return s.role == role })
 	inv.finish = func(r result) {
-		if inv.panicked && !inv.excused && !inv.dead() && r.payload == nil {
-			sim.broken("%s failed as a whole because one call panicked", inv.name)
-		}
 		if !inv.dead() {
 			e.invocation = nil
 			f.idle = append(f.idle, e)
 		}
 		finish(inv, r)
+		if inv.panicked && !inv.excused && !inv.dead() && r.payload == nil {
+			sim.broken("%s failed as a whole because one call panicked", inv.name)
+		}
 	}
 	ctx := lambdacontext.NewContext(context.Background(), &lambdacontext.LambdaContext{AwsRequestID: inv.name})
 	ctx, inv.cancel = context.WithDeadline(ctx, inv.deadline)
@@ -242,18 +252,21 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 	}()
 }
 
-// call runs the handler as the Lambda runtime does, which takes a panic for the end of the process.
+// call runs the handler as the Lambda runtime does, which takes a panic for the
+// end of the process.
 func (e *environment) call(ctx context.Context, payload []byte) (answer []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.world.broken("%s died of a panic: %v", e.invocation.name, p)
+			e.sim.broken("%s died of a panic: %v", e.invocation.name, p)
 			err = errKilled
 		}
 	}()
 	return e.handler.Invoke(ctx, payload)
 }
 
-// environment returns an idle environment of the function or a new one. Clocks jump between invocations.
+// environment returns an idle environment of the function or a new one. Clocks
+// jump between invocations, by whole seconds: the jitter of a pause that spans
+// invocations must not lead past the grid.
 func (sim *simulation) environment(f *function, r *rand.Rand) *environment {
 	var e *environment
 	if n := len(f.idle); n > 0 && !sim.happens(r, 0.03) {
@@ -261,39 +274,35 @@ func (sim *simulation) environment(f *function, r *rand.Rand) *environment {
 		e = f.idle[i]
 		f.idle = slices.Delete(f.idle, i, i+1)
 	} else {
-		e = &environment{world: sim, function: f}
+		e = &environment{sim: sim, function: f}
 		settings, err := roles.Configure(func(name string) string { return f.env[name] })
 		if err != nil {
 			sim.t.Fatal(err)
 		}
+		cfg := world.Config(transport{e})
+		cfg.Retryer = e.retryer
+		cfg.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
+		cfg.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenSupported
 		e.handler = roles.Build(settings, roles.Deps{
-			AWS: aws.Config{
-				Region:                     "eu-west-1",
-				HTTPClient:                 transport{e},
-				Credentials:                credentials.NewStaticCredentialsProvider("local", "local", ""),
-				Retryer:                    e.retryer,
-				RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
-				ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
-			},
-			Transport: transport{e},
-			Stdout:    &logReader{sim: sim, e: e},
-			Now:       e.Now,
+			AWS: cfg, Transport: transport{e}, Stdout: &logReader{sim: sim, e: e}, Now: e.Now,
 		})
 		sim.count("cold starts")
 	}
 	if sim.happens(r, 0.05) {
-		e.skew.Store(int64(time.Duration(r.Int64N(int64(2*mostSkew))) - mostSkew))
+		const most = int64(mostSkew / grid)
+		e.skew.Store((r.Int64N(2*most) - most) * int64(grid))
 		sim.count("clock jumps")
 	}
 	return e
 }
 
-// retryer returns the SDK's own, save that the seed decides about its pauses and not the order in which calls of one moment ask for them:
-// two messages of a batch, or what a killed process left running.
+// retryer returns the SDK's own, save that the seed decides about its pauses and
+// not the order in which calls of one moment ask for them: two messages of a
+// batch, or what a killed process left running.
 func (e *environment) retryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-			r := e.world.chance(fmt.Sprintf("pause %s %d %s", e.invocation.name, attempt, time.Since(e.world.start)))
+			r := e.sim.chance(fmt.Sprintf("pause %s %d %s", e.invocation.name, attempt, time.Since(e.sim.start)))
 			return time.Duration(r.Int64N(int64(min(time.Second<<min(attempt, 10), o.MaxBackoff)))), nil
 		})
 	})
@@ -323,122 +332,18 @@ func (l *logReader) Write(line []byte) (int, error) {
 	if bytes.Contains(line, []byte("@")) || bytes.Contains(line, []byte(street)) {
 		l.sim.broken("personal data in the log: %s", line)
 	}
+	if l.sim.o.Watch != "" && strings.Contains(string(line), l.sim.o.Watch) {
+		l.sim.t.Logf("%s", line)
+	}
 	if bytes.Contains(line, []byte(`"_aws"`)) {
-		var m struct{ Duplicates, MailFallbacks, OrdersRecorded int }
+		var m struct{ Duplicates, MailFallbacks, MessagesDelayed, EventsPublished int }
 		if err := json.Unmarshal(line, &m); err != nil {
 			l.sim.broken("metrics that are no JSON: %s", line)
 		}
 		l.sim.add("duplicates suppressed", m.Duplicates)
 		l.sim.add("mails without template", m.MailFallbacks)
+		l.sim.add("messages put off", m.MessagesDelayed)
+		l.sim.add("events published", m.EventsPublished)
 	}
 	return n, nil
-}
-
-// A source delivers the messages of a queue to a function, as Lambda's event source mapping does.
-type source struct {
-	role        string
-	queue       *world.Queue
-	batch, most int
-	busy        int
-}
-
-var orderIDPattern = regexp.MustCompile(`orderId\\*": ?\\*"([0-9a-f-]{36})`)
-
-// orderOf returns the id of the order that a message is about, or the message itself where there is none.
-func orderOf(body string) string {
-	if m := orderIDPattern.FindStringSubmatch(body); m != nil {
-		return m[1]
-	}
-	return body
-}
-
-// poll starts one batch, if there is a message and a function free for it.
-func (sim *simulation) poll() bool {
-	for _, i := range sim.rng.Perm(len(sim.sources)) {
-		s := sim.sources[i]
-		if s.busy >= s.most {
-			continue
-		}
-		// Some are left for later, so that the order of delivery is not that of sending. Two messages about one order come
-		// in batches of their own: in one batch nothing would tell their calls apart when the run is repeated.
-		about := map[string]bool{}
-		messages := s.queue.Receive(1+sim.rng.IntN(s.batch), func(m world.Message) bool {
-			id := orderOf(m.Body)
-			if about[id] || sim.rng.IntN(6) == 0 {
-				return false
-			}
-			about[id] = true
-			return true
-		})
-		if len(messages) > 0 {
-			sim.deliver(s, messages)
-			return true
-		}
-	}
-	return false
-}
-
-func (sim *simulation) deliver(s *source, messages []world.Message) {
-	event := events.SQSEvent{}
-	for _, m := range messages {
-		event.Records = append(event.Records, events.SQSMessage{
-			MessageId: m.ID, ReceiptHandle: m.Handle, Body: m.Body, EventSource: "aws:sqs", AWSRegion: "eu-west-1",
-			Attributes: map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.Receives), "SentTimestamp": strconv.FormatInt(m.Sent.UnixMilli(), 10)},
-		})
-		sim.count("deliveries")
-		if m.Receives > 1 {
-			sim.count("redeliveries")
-		}
-		// SQS may deliver a message again while it is being handled.
-		if r := sim.chance("twice " + m.Handle); sim.happens(r, 0.03) {
-			s.queue.Show(m.Handle, time.Duration(r.IntN(40))*time.Second)
-			sim.count("visibility run out")
-		}
-	}
-	payload, err := json.Marshal(event)
-	if err != nil {
-		sim.t.Fatal(err)
-	}
-	sim.trace("deliver " + string(payload))
-	s.busy++
-	sim.invoke(s.role, payload, func(inv *invocation, r result) {
-		s.busy--
-		sim.deleteDone(s, inv, messages, r)
-	})
-}
-
-// deleteDone deletes the messages of a batch that were handled.
-func (sim *simulation) deleteDone(s *source, inv *invocation, messages []world.Message, r result) {
-	if r.payload == nil {
-		inv.failures = len(messages)
-		return
-	}
-	var answer events.SQSEventResponse
-	if err := json.Unmarshal(r.payload, &answer); err != nil {
-		sim.broken("%s answered what is no batch response: %s", inv.name, r.payload)
-		return
-	}
-	failed := map[string]bool{}
-	for _, f := range answer.BatchItemFailures {
-		if !slices.ContainsFunc(messages, func(m world.Message) bool { return m.ID == f.ItemIdentifier }) || failed[f.ItemIdentifier] {
-			sim.broken("%s reported %q, which it was not given, or twice", inv.name, f.ItemIdentifier)
-		}
-		failed[f.ItemIdentifier] = true
-	}
-	inv.failures = len(failed)
-	sim.checkBatch(inv)
-	for _, m := range messages {
-		if failed[m.ID] && !strings.Contains(inv.delayed, m.Handle) {
-			sim.broken("%s reported %s as failed, and never said when it should come again", inv.name, m.ID)
-		}
-		switch {
-		case failed[m.ID]:
-			sim.count("messages failed")
-		case sim.happens(sim.chance("delete "+m.Handle), 0.01):
-			sim.count("deletes lost") // It comes again after its visibility timeout.
-		default:
-			s.queue.Delete(m.Handle)
-		}
-	}
-	sim.trace("done " + inv.name + strings.Repeat("!", len(failed)))
 }

@@ -131,8 +131,12 @@ func (t *Table) get(in get) Answer {
 
 // answer is a success that also says what it cost.
 func (t *Table) answer(out map[string]any, read, write float64) Answer {
-	out["ConsumedCapacity"] = map[string]any{"TableName": t.name, "CapacityUnits": read + write}
+	out["ConsumedCapacity"] = t.cost(read, write)
 	return jsonAnswer(200, out)
+}
+
+func (t *Table) cost(read, write float64) map[string]any {
+	return map[string]any{"TableName": t.name, "CapacityUnits": read + write}
 }
 
 // throttled is the answer to a write of an item that has had its units.
@@ -283,7 +287,7 @@ func (t *Table) transact(tx transaction, request string) Answer {
 	if tx.ClientRequestToken != "" {
 		t.tokens[tx.ClientRequestToken] = token{request, t.now()}
 	}
-	return t.answer(map[string]any{}, 0, cost)
+	return jsonAnswer(200, map[string]any{"ConsumedCapacity": []any{t.cost(0, cost)}})
 }
 
 type query struct {

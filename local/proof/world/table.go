@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -109,6 +110,7 @@ type Table struct {
 	flights map[key][]*Call    // writes under way
 	seconds map[key]second
 	used    Usage
+	stream  *Stream
 	// OnWrite is told of every change of an item, nil standing for its absence.
 	// It must not use the table.
 	OnWrite func(before, after Item)
@@ -129,7 +131,7 @@ func (e entry) compare(f entry) int {
 func newTable(name string, now func() time.Time) *Table {
 	return &Table{
 		name: name, now: now, items: map[key]Item{}, sorted: map[string][]entry{}, tokens: map[string]token{},
-		flights: map[key][]*Call{}, seconds: map[key]second{},
+		flights: map[key][]*Call{}, seconds: map[key]second{}, stream: newStream(),
 	}
 }
 
@@ -144,16 +146,21 @@ func (t *Table) Item(pk, sk string) Item {
 func (t *Table) Items() []Item {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	keys := slices.SortedFunc(maps.Keys(t.items), func(a, b key) int { return strings.Compare(a.String(), b.String()) })
-	items := make([]Item, len(keys))
-	for i, k := range keys {
-		items[i] = t.items[k]
+	var items []Item
+	for _, k := range t.keys() {
+		items = append(items, t.items[k])
 	}
 	return items
 }
 
-// put replaces the item with a key; nil deletes it.
-func (t *Table) put(k key, after Item) {
+func (t *Table) keys() []key {
+	return slices.SortedFunc(maps.Keys(t.items), func(a, b key) int { return strings.Compare(a.String(), b.String()) })
+}
+
+func (t *Table) put(k key, after Item) { t.replace(k, after, false) }
+
+// replace replaces the item with a key; nil deletes it.
+func (t *Table) replace(k key, after Item, expired bool) {
 	before := t.items[k]
 	for _, ix := range indexes() {
 		at := func(i Item) string { return ix.name + "|" + i.Text(ix.partition) }
@@ -174,9 +181,26 @@ func (t *Table) put(k key, after Item) {
 	} else {
 		t.items[k] = after
 	}
+	if !equalItems(before, after) {
+		t.stream.add(Record{Before: before, After: after, at: t.now(), expired: expired}, k.PK)
+	}
 	if t.OnWrite != nil {
 		t.OnWrite(before, after)
 	}
+}
+
+// Expire deletes what has expired, as DynamoDB does some time after.
+func (t *Table) Expire() (deleted int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now().Unix()
+	for _, k := range t.keys() {
+		if at, err := strconv.ParseInt(t.items[k].Text("expiresAt"), 10, 64); err == nil && at < now {
+			t.replace(k, nil, true)
+			deleted++
+		}
+	}
+	return deleted
 }
 
 func readKey(item Item, exact bool) (key, error) {
@@ -273,6 +297,27 @@ func (t *Table) Restore(items ...Item) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, item := range items {
-		t.put(key{item.Text("PK"), item.Text("SK")}, item)
+		t.put(keyOf(item), item)
 	}
+}
+
+// Change replaces an item by what change makes of a copy of it, as an operator
+// does. Where there is none, nothing happens.
+func (t *Table) Change(pk, sk string, change func(Item)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k := key{pk, sk}
+	if item, ok := t.items[k]; ok {
+		item = maps.Clone(item)
+		change(item)
+		t.put(k, item)
+	}
+}
+
+// Reset empties the table.
+func (t *Table) Reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fresh := newTable(t.name, t.now)
+	t.items, t.sorted, t.tokens, t.stream, t.used = fresh.items, fresh.sorted, fresh.tokens, fresh.stream, fresh.used
 }

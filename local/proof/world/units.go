@@ -83,14 +83,18 @@ func (v Value) size() int {
 	}
 }
 
-// numberSize is about one byte for two significant digits, and one more; and
-// one for a sign.
+// numberSize is one byte for two digits, counted from the decimal point and
+// without the zeros at either end, one more, and one for a sign.
 func numberSize(text string) int {
-	digits := strings.TrimLeft(strings.Replace(strings.TrimPrefix(text, "-"), ".", "", 1), "0")
-	if !strings.Contains(text, ".") {
-		digits = strings.TrimRight(digits, "0")
+	whole, fraction, _ := strings.Cut(strings.TrimPrefix(text, "-"), ".")
+	digits := strings.Repeat("0", len(whole)%2) + whole + fraction + strings.Repeat("0", len(fraction)%2)
+	for strings.HasPrefix(digits, "00") {
+		digits = digits[2:]
 	}
-	n := (len(digits)+1)/2 + 1
+	for strings.HasSuffix(digits, "00") {
+		digits = digits[:len(digits)-2]
+	}
+	n := len(digits)/2 + 1
 	if strings.HasPrefix(text, "-") {
 		n++
 	}
@@ -209,21 +213,31 @@ func (c *Call) Begin() {
 	if c.begun || c.table == nil {
 		return
 	}
-	c.begun = true
 	c.table.mu.Lock()
 	defer c.table.mu.Unlock()
-	c.conflicts = make([]bool, len(c.writes))
-	for i, k := range c.writes {
-		for _, other := range c.table.flights[k] {
-			c.conflicts[i] = c.conflicts[i] || other.transaction || c.transaction
-		}
+	var others []*Call
+	for _, k := range c.writes {
+		others = append(others, c.table.flights[k]...)
 	}
-	if slices.Contains(c.conflicts, true) {
+	if c.Meet(others...) {
 		return // It writes nothing.
 	}
 	for _, k := range c.writes {
 		c.table.flights[k] = append(c.table.flights[k], c)
 	}
+}
+
+// Meet lets a call begin while others are under way, and reports whether it will
+// be refused for one of them.
+func (c *Call) Meet(others ...*Call) bool {
+	c.begun = true
+	c.conflicts = make([]bool, len(c.writes))
+	for i, k := range c.writes {
+		for _, other := range others {
+			c.conflicts[i] = c.conflicts[i] || (c.transaction || other.transaction) && slices.Contains(other.writes, k)
+		}
+	}
+	return slices.Contains(c.conflicts, true)
 }
 
 // End gives the items free again. It is not needed after Do.

@@ -1,9 +1,15 @@
-// Package world stands in for the AWS services that the order service uses: DynamoDB, SQS, SNS, S3 and SES v2. It
-// speaks their protocols behind an http.RoundTripper, in this process and without a network, so that thousands of orders
-// pass in seconds and the clock may be a virtual one. It knows what the service asks for and refuses everything else.
+// Package world is everything around the eight functions, in one process and
+// without a network: DynamoDB with its stream, SQS, SNS, S3, SES v2 and the Cart
+// API, set up as deploy/ does. It speaks their protocols behind an
+// http.RoundTripper, so that thousands of orders pass in seconds and the clock
+// may be a virtual one. It knows what the service asks for and refuses
+// everything else.
 //
-// It answers correctly and at once. Faults are for its user to add: Read tells which call a request is, Do carries it out,
-// and Refuse answers it as the service would in trouble.
+// It answers correctly and at once. Faults are for its user to add: Read tells
+// which call a request is, Do carries it out, and Refuse answers it as the
+// service would in trouble.
+//
+// It imports nothing of package roles, whose own tests use it.
 package world
 
 import (
@@ -12,33 +18,148 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/bbws/order-lambda/deploy"
+	"github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/notify/templates"
 )
 
-// A World is one account in one region. It is safe for concurrent use.
+// The names of what is set up.
+const (
+	TableName       = "orders"
+	OrdersBucket    = "order-documents"
+	TemplatesBucket = "mail-templates"
+	Team            = "team@kimmyai.example" // who gets the mails to the team
+	TaxRate         = "0.15"
+
+	environment = "dev"
+	region      = "eu-west-1"
+	account     = "123456789012"
+	topicARN    = "arn:aws:sns:" + region + ":" + account + ":bbws-order-events-" + environment
+	sqsURL      = "https://sqs." + region + ".amazonaws.com/" + account + "/"
+	cartURL     = "https://carts.example/v1.0/cart"
+	maxReceives = 3
+)
+
+// World is one account in one region, and the Cart API. It is safe for
+// concurrent use.
 type World struct {
+	Table *Table
+	// Cart answers the Cart API. By default every tenant has every cart.
+	Cart func(tenant, id string) Answer
+	// Latency is how long a call takes that goes through RoundTrip. It may be
+	// nil.
+	Latency func(*Call) time.Duration
+	// OnPublish is told of every event that SNS takes. It may be nil, and must
+	// not use the world.
+	OnPublish func(message string)
+
 	mu      sync.Mutex
 	now     func() time.Time
-	Table   *Table
+	roles   map[string]deploy.Role
 	queues  map[string]*Queue // by name
-	topics  map[string][]subscription
+	topic   []subscription
 	objects map[string]Object // by bucket/key
 	mails   []Mail
 	serial  int
 }
 
-// New returns an account with one table, and neither queues, topics nor objects.
-func New(table string, now func() time.Time) *World {
-	return &World{
+// New returns the world with an empty table, empty queues, and the branding and
+// the templates that ship with the service.
+func New(now func() time.Time) *World {
+	w := &World{
+		Table:   newTable(TableName, now),
+		Cart:    anyCart,
 		now:     now,
-		Table:   newTable(table, now),
 		queues:  map[string]*Queue{},
-		topics:  map[string][]subscription{},
 		objects: map[string]Object{},
+	}
+	var err error
+	if w.roles, err = deploy.Roles(); err != nil {
+		panic(err) // It is built in.
+	}
+	for role, r := range w.roles {
+		if !r.IsConsumer() {
+			continue
+		}
+		q := w.addQueue(r.Queue+"-"+environment, 6*time.Duration(r.Timeout)*time.Second)
+		q.maxReceives, q.dead = maxReceives, w.addQueue(r.Queue+"-dlq-"+environment, 0)
+		if types := served(role); types != nil {
+			w.topic = append(w.topic, subscription{q, types})
+		}
+	}
+	w.addQueue("bbws-order-events-dlq-"+environment, 0)
+	w.ship(templates.FS, "")
+	w.ship(branding.Files, "branding/")
+	return w
+}
+
+// served returns the types of events that a consumer's subscription lets pass,
+// or nil where it has none (contract, sections 6, 9 and 10).
+func served(role string) []string {
+	switch role {
+	case "order_pdf_creator":
+		return []string{"order.created", "order.paid", "order.refunded"}
+	case "order_internal_notifier":
+		return []string{"order.created", "order.paid", "order.cancelled", "order.refunded"}
+	case "customer_order_confirmation":
+		return []string{"order.created", "order.paid", "order.completed", "order.cancelled", "order.refunded"}
+	default:
+		return nil
+	}
+}
+
+// ship puts files into the bucket of templates.
+func (w *World) ship(files fs.FS, prefix string) {
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		body, err := fs.ReadFile(files, name)
+		w.Put(TemplatesBucket, prefix+name, body)
+		return err
+	})
+	if err != nil {
+		panic(err) // The files are built in.
+	}
+}
+
+// Env returns the environment variables of a role: the one table of them.
+func (w *World) Env(role string) map[string]string {
+	queue := w.roles[role].Queue
+	if queue == "" {
+		queue = w.roles["order_creator_record"].Queue
+	}
+	return map[string]string{
+		"ROLE": role, "ENVIRONMENT": environment, "AWS_REGION": region,
+		"DYNAMODB_TABLE_NAME":         TableName,
+		"SQS_QUEUE_URL":               sqsURL + queue + "-" + environment,
+		"ORDER_EVENTS_TOPIC_ARN":      topicARN,
+		"CART_LAMBDA_API_URL":         cartURL,
+		"TAX_RATE":                    TaxRate,
+		"S3_ORDERS_BUCKET":            OrdersBucket,
+		"S3_EMAIL_TEMPLATES_BUCKET":   TemplatesBucket,
+		"SES_FROM_ADDRESS":            "orders@kimmyai.example",
+		"INTERNAL_NOTIFICATION_EMAIL": Team,
+	}
+}
+
+// Config returns the configuration of AWS clients that use the world, without
+// retries.
+func Config(client aws.HTTPClient) aws.Config {
+	return aws.Config{
+		Region: region, HTTPClient: client,
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
 	}
 }
 
@@ -47,6 +168,8 @@ type Call struct {
 	Service   string // dynamodb, sqs, sns, s3, ses or cart
 	Operation string // as AWS names it
 	Target    string // what it is about: keys, names or handles
+	Mail      *Mail  // of SES's SendEmail
+	Body      []byte // of S3's PutObject
 	do        func() Answer
 
 	table       *Table // of a call of DynamoDB
@@ -98,31 +221,71 @@ func (w *World) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.Latency != nil {
+		call.Begin()
+		time.Sleep(w.Latency(call))
+	}
 	return call.Do().Response(req), nil
 }
 
-// Read tells which call a request is. The error says that no service here would understand it.
+// Do makes it the HTTP client of the AWS SDK.
+func (w *World) Do(req *http.Request) (*http.Response, error) { return w.RoundTrip(req) }
+
+// ServeHTTP makes it a server, for functions in processes of their own.
+func (w *World) ServeHTTP(out http.ResponseWriter, req *http.Request) {
+	call, err := w.Read(req)
+	if err != nil {
+		http.Error(out, err.Error(), http.StatusNotImplemented)
+		return
+	}
+	a := call.Do()
+	for name, values := range a.Header {
+		out.Header()[name] = values
+	}
+	out.WriteHeader(a.Status)
+	_, _ = out.Write(a.Body)
+}
+
+// Read tells which call a request is. The error says that no service here would
+// understand it.
 func (w *World) Read(req *http.Request) (*Call, error) {
 	body, err := readBody(req)
 	if err != nil {
 		return nil, err
 	}
-	host, _, _ := strings.Cut(req.URL.Host, ".")
-	target := req.Header.Get("X-Amz-Target")
-	switch {
-	case strings.HasPrefix(target, "DynamoDB_20120810."):
-		return w.readDynamoDB(strings.TrimPrefix(target, "DynamoDB_20120810."), body)
-	case strings.HasPrefix(target, "AmazonSQS."):
-		return w.readSQS(strings.TrimPrefix(target, "AmazonSQS."), body)
-	case host == "sns":
-		return w.readSNS(body)
-	case host == "email":
+	service, operation, _ := strings.Cut(req.Header.Get("X-Amz-Target"), ".")
+	switch path := req.URL.Path; {
+	case service == "DynamoDB_20120810":
+		return w.readDynamoDB(operation, body)
+	case service == "AmazonSQS":
+		return w.readSQS(operation, body)
+	case strings.HasPrefix(path, "/v2/email/"):
 		return w.readSES(req, body)
-	case strings.Contains(req.URL.Host, "s3."):
-		return w.readS3(req, body)
+	case strings.HasPrefix(path, "/v1.0/cart/"):
+		tenant, id := req.Header.Get("X-Tenant-Id"), strings.TrimPrefix(path, "/v1.0/cart/")
+		return &Call{
+			Service: "cart", Operation: "GetCart", Target: tenant + " " + id,
+			do: func() Answer { return w.Cart(tenant, id) },
+		}, nil
+	case req.Method == http.MethodPost && path == "/":
+		return w.readSNS(body)
 	default:
-		return nil, fmt.Errorf("no service for %s %s", req.Method, req.URL)
+		return w.readS3(req, body)
 	}
+}
+
+// anyCart is the cart with two lines that everybody has.
+func anyCart(tenant, id string) Answer {
+	return jsonAnswer(http.StatusOK, map[string]any{"success": true, "data": map[string]any{
+		"cartId": id, "tenantId": tenant, "currency": "ZAR", "shipping": json.Number("50.00"),
+		"items": []map[string]any{
+			{
+				"id": "1", "productId": "p-1", "productName": "Rooibos", "quantity": 2,
+				"unitPrice": json.Number("100.10"), "discount": json.Number("0.20"),
+			},
+			{"id": "2", "productId": "p-2", "productName": "Honeybush", "quantity": 1, "unitPrice": json.Number("89.90")},
+		},
+	}})
 }
 
 func readBody(req *http.Request) ([]byte, error) {
@@ -140,7 +303,8 @@ func readBody(req *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// unchunk decodes the content coding aws-chunked: chunks with their length in hexadecimal before them, and a trailer.
+// unchunk decodes the content coding aws-chunked: chunks with their length in
+// hexadecimal before them, and a trailer.
 func unchunk(body []byte) ([]byte, error) {
 	var out []byte
 	for {
@@ -161,7 +325,8 @@ func unchunk(body []byte) ([]byte, error) {
 	}
 }
 
-// Trouble is a way in which a service refuses a call that it would otherwise carry out.
+// Trouble is a way in which a service refuses a call that it would otherwise
+// carry out.
 type Trouble string
 
 // The troubles.
@@ -171,50 +336,54 @@ const (
 	Conflict    Trouble = "conflict"     // of DynamoDB: a concurrent transaction on the same item
 )
 
-// Refuse answers the call as the service does in trouble. The variant, any number, chooses among the forms that the
-// service's refusal may take. Source: the "common errors" and error lists of each service's API reference.
+// Refuse answers the call as the service does in trouble. The variant, any
+// number, chooses among the forms that the service's refusal may take. Source:
+// the "common errors" and error lists of each service's API reference.
 func (c *Call) Refuse(t Trouble, variant int) Answer {
 	pick := func(answers ...Answer) Answer { return answers[variant%len(answers)] }
-	switch c.Service {
-	case "dynamodb":
+	throttled := t == Throttled
+	switch {
+	case c.Service == "dynamodb":
 		return c.refuseDynamoDB(t, pick)
-	case "sqs":
-		if t == Throttled {
-			return pick(jsonError(400, "com.amazonaws.sqs#RequestThrottled", "Rate exceeded"),
-				jsonError(400, "com.amazonaws.sqs#ThrottlingException", "Rate exceeded"))
-		}
+	case c.Service == "cart" && throttled:
+		return Answer{Status: http.StatusTooManyRequests}
+	case c.Service == "cart":
+		return pick(Answer{Status: 500}, Answer{Status: 503}, Answer{Status: 502})
+	case c.Service == "sqs" && throttled:
+		return pick(jsonError(400, "com.amazonaws.sqs#RequestThrottled", "Rate exceeded"),
+			jsonError(400, "com.amazonaws.sqs#ThrottlingException", "Rate exceeded"))
+	case c.Service == "sqs":
 		return pick(jsonError(500, "com.amazonaws.sqs#InternalFailure", "internal failure"), Answer{Status: 503})
-	case "sns":
-		if t == Throttled {
-			return snsError(400, "Throttling", "Rate exceeded")
-		}
+	case c.Service == "sns" && throttled:
+		return snsError(400, "Throttling", "Rate exceeded")
+	case c.Service == "sns":
 		return pick(snsError(500, "InternalFailure", "internal failure"), snsError(503, "ServiceUnavailable", "unavailable"))
-	case "s3":
-		if t == Throttled {
-			return s3Error(503, "SlowDown")
-		}
+	case c.Service == "s3" && throttled:
+		return s3Error(503, "SlowDown")
+	case c.Service == "s3":
 		return pick(s3Error(500, "InternalError"), s3Error(503, "ServiceUnavailable"))
+	case throttled:
+		return restError(429, "TooManyRequestsException", "Too many requests")
 	default:
-		if t == Throttled {
-			return restError(429, "TooManyRequestsException", "Too many requests")
-		}
 		return pick(restError(500, "InternalFailure", "internal failure"), Answer{Status: 502})
 	}
 }
 
 func (c *Call) refuseDynamoDB(t Trouble, pick func(...Answer) Answer) Answer {
-	transaction := c.Operation == "TransactWriteItems"
 	switch {
-	case t == Conflict && transaction:
+	case t == Conflict && c.transaction:
 		return pick(cancelled("TransactionConflict", "None"), cancelled("None", "TransactionConflict"),
-			dynamoError(400, "TransactionInProgressException", "The transaction with the given request token is already in progress"))
+			dynamoError(400, "TransactionInProgressException",
+				"The transaction with the given request token is already in progress"))
 	case t == Conflict:
 		return dynamoError(400, "TransactionConflictException", "Transaction is ongoing for the item")
-	case t == Throttled && transaction:
+	case t == Throttled && c.transaction:
 		return pick(cancelled("ThrottlingError", "None"), cancelled("None", "ProvisionedThroughputExceeded"),
 			dynamoError(400, "ThrottlingException", "Throughput exceeds the current capacity of your table"))
 	case t == Throttled:
-		return pick(dynamoError(400, "ProvisionedThroughputExceededException", "The level of configured provisioned throughput was exceeded"),
+		return pick(
+			dynamoError(400, "ProvisionedThroughputExceededException",
+				"The level of configured provisioned throughput was exceeded"),
 			dynamoError(400, "ThrottlingException", "Throughput exceeds the current capacity of your table"),
 			dynamoError(400, "RequestLimitExceeded", "Throughput exceeds the current throughput limit for your account"))
 	default:
@@ -252,9 +421,4 @@ func xmlAnswer(status int, body any) Answer {
 func (w *World) id() string {
 	w.serial++
 	return fmt.Sprintf("00000000-0000-4000-8000-%012x", w.serial)
-}
-
-// NewCall returns a call of a service that is not of AWS.
-func NewCall(service, operation, target string, do func() Answer) *Call {
-	return &Call{Service: service, Operation: operation, Target: target, do: do}
 }

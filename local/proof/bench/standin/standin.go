@@ -14,7 +14,6 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/bbws/order-lambda/invoice/branding"
 	"github.com/bbws/order-lambda/notify/templates"
@@ -23,8 +22,6 @@ import (
 // A Server answers the AWS services' and the Cart API's requests of one role with what it needs to get on, always the
 // same. It decides by as little of a request as it can, so that it takes little of the machine.
 type Server struct {
-	Delay time.Duration // before each answer: what a network would add
-
 	order []byte // the recorded order, as DynamoDB JSON
 	role  string // whose requests
 }
@@ -92,7 +89,6 @@ const requestID = "00000000-0000-4000-8000-000000000000"
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	time.Sleep(s.Delay)
 	h := w.Header()
 	h.Set("X-Amzn-Requestid", requestID)
 	h.Set("X-Amz-Request-Id", requestID) // where S3 has it
@@ -117,7 +113,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("ETag", `"d41d8cd98f00b204e9800998ecf8427e"`)
 	case r.Method == http.MethodGet:
 		s.object(w, path)
-	case bytes.Contains(body, []byte("Action=Publish")):
+	case bytes.Contains(body, []byte("Action=PublishBatch")):
 		h.Set("Content-Type", "text/xml")
 		_, _ = io.WriteString(w, `<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>`+
 			`<MessageId>567910cd-659e-55d4-8ccb-5aaf14679dc0</MessageId></PublishResult></PublishResponse>`)
