@@ -198,9 +198,17 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 # --- speed --------------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: ## measure cold starts, warm invocations, batches, invoices and the binary, each against its floor (tables in Markdown)
-	@CGO_ENABLED=0 go run ./local/proof/bench $(if $(ONLY),-only $(ONLY)) $(if $(ROUNDS),-rounds $(ROUNDS))
+bench: ## measure cold starts and warm invocations (ONLY=cold|tls|warm ROUNDS=41 BASE=another binary)
+	@CGO_ENABLED=0 go run ./local/proof/bench $(if $(ONLY),-only $(ONLY)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BASE),-base $(BASE))
+
+VEGETA := go run github.com/tsenart/vegeta/v12@v12.12.0
+LOAD_URL = http://127.0.0.1:$(or $(PORT),8080)/v1.0
 
 .PHONY: load
-load: setup ## drive the local stack at rising rates, then with a larger table (RATES=20,40,80,160 FOR=10s GROW=100,10000)
-	@CGO_ENABLED=0 go run ./local/load $(if $(RATES),-rates $(RATES)) $(if $(FOR),-for $(FOR)) $(if $(GROW),-grow $(GROW))
+load: ## send orders and reads to a running stack: make run in another shell (RATE=20 FOR=10s PORT=8080 TENANT=tenant-1)
+	@mkdir -p out; token=$$($(MAKE) -s token TENANT=$(or $(TENANT),tenant-1)); \
+	echo '{"customerEmail":"thandi@example.com","cartId":"cart-shipping-1","billingAddress":{"street":"12 Long Street","city":"Cape Town","province":"Western Cape","postalCode":"8001","country":"ZA"}}' > out/order.json; \
+	printf 'POST %s/orders\nContent-Type: application/json\n@out/order.json\n\nGET %s/tenants/%s/orders?sort=-dateCreated\n\n' \
+		$(LOAD_URL) $(LOAD_URL) $(or $(TENANT),tenant-1) > out/targets.txt; \
+	$(VEGETA) attack -rate=$(or $(RATE),20) -duration=$(or $(FOR),10s) -targets=out/targets.txt -header="Authorization: Bearer $$token" \
+		| $(VEGETA) report

@@ -54,7 +54,8 @@ func judge(t *testing.T, o chaos.Options) chaos.Report {
 
 func TestPromises(t *testing.T) {
 	for name, change := range map[string]func(*chaos.Options){
-		"a usual day":             func(*chaos.Options) {},
+		"a usual day":             func(o *chaos.Options) { o.Seed, o.Orders = 7, 100 },
+		"another":                 func(o *chaos.Options) { o.Seed, o.Orders = 8, 100 },
 		"nearly every other call": func(o *chaos.Options) { o.Faulty, o.Orders = 0.45, 8 },
 		"death everywhere":        func(o *chaos.Options) { o.Faulty, o.Deadly = 0, 0.05 },
 		"all at once":             func(o *chaos.Options) { o.Clients = o.Orders },
@@ -76,8 +77,7 @@ func TestNothingDoubled(t *testing.T) {
 	is.True(r.Counts["redeliveries"] > 0)          // messages come again
 	is.True(r.Counts["duplicates suppressed"] > 0) // and are noticed
 	is.Equal(r.Counts["mails sent twice"], 0)
-	is.Equal(r.Counts["mails"], 2*r.Counts["recorded"])
-	is.Equal(r.Counts["gaps in numbers"], 0)
+	is.Equal(r.Counts["numbers skipped"], 0)
 }
 
 func TestReplay(t *testing.T) {

@@ -36,6 +36,7 @@ func New(role string, golden []byte) (*Server, error) {
 	switch role {
 	case "order_pdf_creator":
 		delete(item, "pdfUrl") // else there is nothing to do
+		item["documents"] = map[string]any{"M": map[string]any{}}
 	case "get_order":
 		item["pdfUrl"] = invoice
 	case "update_order":
@@ -114,6 +115,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet:
 		s.object(w, path)
 	case bytes.Contains(body, []byte("Action=PublishBatch")):
+		h.Set("Content-Type", "text/xml")
+		_, _ = io.WriteString(w, `<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult>`+
+			`<Successful/><Failed/></PublishBatchResult></PublishBatchResponse>`)
+	case bytes.Contains(body, []byte("Action=Publish")): // what a base may still do
 		h.Set("Content-Type", "text/xml")
 		_, _ = io.WriteString(w, `<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>`+
 			`<MessageId>567910cd-659e-55d4-8ccb-5aaf14679dc0</MessageId></PublishResult></PublishResponse>`)
