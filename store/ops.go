@@ -253,6 +253,7 @@ func (s *Store) RewritePeople(ctx context.Context, o order.Order) error {
 	if o.Recorded() {
 		u.Set("customerName", item.CustomerName).
 			Set("billingAddress", item.BillingAddress).
+			Set("items", item.Items).
 			Set("history", item.History).
 			If("size('history') = ?", len(o.History))
 	} else {

@@ -201,6 +201,8 @@ func TestRewritePeople(t *testing.T) {
 		want.BillingAddress = order.BillingAddress{Street: "s", City: "c", Province: "p", PostalCode: "1", Country: "ZA"}
 		want.History = slices.Clone(o.History)
 		want.History[0].By = "b"
+		want.Items = slices.Clone(o.Items)
+		want.Items[1].LastUpdatedBy = "b"
 		is.NoErr(s.RewritePeople(t.Context(), want))
 		is.Equal(read(t, s, tenant, o.ID), want) // and nothing else
 	})

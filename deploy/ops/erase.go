@@ -118,14 +118,18 @@ func withoutPerson(about order.Order, person string) (without order.Order, isCus
 			Street: erased, City: erased, Province: erased, PostalCode: erased, Country: about.BillingAddress.Country,
 		}
 	}
-	if strings.EqualFold(about.LastUpdatedBy, person) {
-		without.LastUpdatedBy = erased
-	}
-	without.History = slices.Clone(about.History)
-	for i, e := range without.History {
-		if strings.EqualFold(e.By, person) {
-			without.History[i].By = erased
+	forget := func(by *string) {
+		if strings.EqualFold(*by, person) {
+			*by = erased
 		}
+	}
+	without.History, without.Items = slices.Clone(about.History), slices.Clone(about.Items)
+	forget(&without.LastUpdatedBy)
+	for i := range without.History {
+		forget(&without.History[i].By)
+	}
+	for i := range without.Items {
+		forget(&without.Items[i].LastUpdatedBy)
 	}
 	return without, isCustomer
 }
