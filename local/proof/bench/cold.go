@@ -46,15 +46,26 @@ func (b *bench) cold(ctx context.Context) error {
 	for round := range b.rounds + 1 {
 		b.say("cold starts: round %d of %d", round, b.rounds)
 		for _, s := range all {
-			if err := cmp.Or(ctx.Err(), s.measure(round > 0)); err != nil { // The first one fills the machine's caches.
+			if err := cmp.Or(
+				ctx.Err(),
+				s.measure(round > 0),
+			); err != nil { // The first one fills the machine's caches.
 				return err
 			}
 		}
 	}
-	b.printf("\n### Cold start\n\n%s", b.heads("role", "exec → first poll", "CPU until then", "first invocation", "CPU of both"))
+	b.printf(
+		"\n### Cold start\n\n%s",
+		b.heads("role", "exec → first poll", "CPU until then", "first invocation", "CPU of both"),
+	)
 	empty := bare.figures
-	b.printf("| *bare* | %s | %s | %s | %s |\n", milliseconds(median(empty.poll)), milliseconds(median(empty.pollCPU)),
-		milliseconds(median(empty.first)), milliseconds(median(empty.firstCPU)))
+	b.printf(
+		"| *bare* | %s | %s | %s | %s |\n",
+		milliseconds(median(empty.poll)),
+		milliseconds(median(empty.pollCPU)),
+		milliseconds(median(empty.first)),
+		milliseconds(median(empty.firstCPU)),
+	)
 	for _, role := range b.roles {
 		var polls, cpus, firsts, whole []time.Duration
 		for _, s := range byRole[role] {

@@ -128,7 +128,20 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	for program, source := range programs {
 		b.say("building %s", source)
 		// As the Dockerfile does, for this machine.
-		_, err := command(ctx, b.root, "go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", program, source)
+		_, err := command(
+			ctx,
+			b.root,
+			"go",
+			"build",
+			"-trimpath",
+			"-tags",
+			"lambda.norpc",
+			"-ldflags",
+			"-s -w",
+			"-o",
+			program,
+			source,
+		)
 		if err != nil {
 			return err
 		}
@@ -183,13 +196,19 @@ func (b *bench) serve(role string) (env []string, stop func(), err error) {
 	return env, server.Close, nil
 }
 
-func (b *bench) serveBy(start func(http.Handler) *httptest.Server, role string) (env []string, server *httptest.Server, err error) {
+func (b *bench) serveBy(
+	start func(http.Handler) *httptest.Server,
+	role string,
+) (env []string, server *httptest.Server, err error) {
 	s, err := standin.New(role, b.golden)
 	if err != nil {
 		return nil, nil, err
 	}
 	server = start(s)
-	return append(standin.Environ(role, server.URL), fmt.Sprint("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=", b.config[role].Memory)), server, nil
+	return append(
+		standin.Environ(role, server.URL),
+		fmt.Sprint("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=", b.config[role].Memory),
+	), server, nil
 }
 
 // event returns the event of a role's tests.

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// peak returns the most memory that a process has had, in bytes. What the kernel says after its end would count the memory of
-// the program that started it.
+// peak returns the most memory that a process has had, in bytes. What the
+// kernel says after its end would count the memory of the program that started
+// it.
 func peak(pid int) int64 {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // none if it has ended
 	_, line, _ := strings.Cut(string(status), "VmHWM:")

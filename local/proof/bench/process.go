@@ -47,7 +47,13 @@ type usage struct {
 // start starts a program and waits until it polls.
 func start(program string, env []string) (*process, error) {
 	p := &process{
-		polls: make(chan time.Time, 1), events: make(chan []byte), answers: make(chan result, 1), ended: make(chan error, 1),
+		polls: make(
+			chan time.Time,
+			1,
+		),
+		events:  make(chan []byte),
+		answers: make(chan result, 1),
+		ended:   make(chan error, 1),
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

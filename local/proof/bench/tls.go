@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// wholeProcessor is the memory, in MB, for which Lambda gives a function one processor; below it gives the same part of one.
-// Source: "Configure Lambda function memory" of the Lambda developer guide.
+// wholeProcessor is the memory, in MB, for which Lambda gives a function one
+// processor; below it gives the same part of one. Source: "Configure Lambda
+// function memory" of the Lambda developer guide.
 const wholeProcessor = 1769
 
 // roots are the authorities that the image trusts, where Debian has them.
@@ -60,12 +61,25 @@ func (b *bench) firstOverTLS(ctx context.Context) error {
 		}
 		part.remove()
 		plain, secure := median(took[0]), median(took[1])
-		b.printf("| %s | %d MB | %s | %s | %s |\n", role, memory, milliseconds(plain), milliseconds(secure), ratio(secure, plain))
+		b.printf(
+			"| %s | %d MB | %s | %s | %s |\n",
+			role,
+			memory,
+			milliseconds(plain),
+			milliseconds(secure),
+			ratio(secure, plain),
+		)
 	}
 	return nil
 }
 
-func (b *bench) firstInvocation(ctx context.Context, role string, event []byte, part *share, secure bool) (took time.Duration, err error) {
+func (b *bench) firstInvocation(
+	ctx context.Context,
+	role string,
+	event []byte,
+	part *share,
+	secure bool,
+) (took time.Duration, err error) {
 	serve := b.serve
 	if secure {
 		serve = b.serveTLS
@@ -86,7 +100,8 @@ func (b *bench) firstInvocation(ctx context.Context, role string, event []byte, 
 	return took, cmp.Or(ctx.Err(), err, stopErr)
 }
 
-// serveTLS is serve with TLS, and with a certificate that the process finds among those of the image.
+// serveTLS is serve with TLS, and with a certificate that the process finds
+// among those of the image.
 func (b *bench) serveTLS(role string) (env []string, stop func(), err error) {
 	env, server, err := b.serveBy(httptest.NewTLSServer, role)
 	if err != nil {
@@ -120,10 +135,12 @@ func writeBundle(file string, certificate []byte) error {
 	return os.WriteFile(file, append(bundle, block...), 0o600)
 }
 
-// A share is a control group of Linux whose processes get a part of a processor, as on Lambda.
+// A share is a control group of Linux whose processes get a part of a
+// processor, as on Lambda.
 type share struct{ dir string }
 
-// newShare makes the group, of the second version of control groups or the first. It fails for lack of rights, or of Linux.
+// newShare makes the group, of the second version of control groups or the
+// first. It fails for lack of rights, or of Linux.
 func newShare(part float64) (*share, error) {
 	const period = 20_000 // µs
 	quota := strconv.Itoa(int(part * period))

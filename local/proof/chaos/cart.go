@@ -42,7 +42,8 @@ type basketLine struct {
 	unitPrice, discount int64
 }
 
-// basketOf returns the cart with an id: the same for whoever asks, and different from every other.
+// basketOf returns the cart with an id: the same for whoever asks, and
+// different from every other.
 func (sim *simulation) basketOf(tenant, cartID string) basket {
 	r := sim.chance("cart " + tenant + " " + cartID)
 	n := 1 + r.IntN(4)
@@ -94,11 +95,24 @@ func (sim *simulation) answerCart(tenant, id string) world.Answer {
 	items := []map[string]any{}
 	for i, l := range b.lines {
 		items = append(items, map[string]any{
-			"id": fmt.Sprintf("line-%d", i+1), "productId": fmt.Sprintf("p-%d", i+1), "productName": marker(tenant) + " product",
-			"quantity": l.quantity, "unitPrice": amount(l.unitPrice), "discount": amount(l.discount),
+			"id": fmt.Sprintf(
+				"line-%d",
+				i+1,
+			),
+			"productId":   fmt.Sprintf("p-%d", i+1),
+			"productName": marker(tenant) + " product",
+			"quantity":    l.quantity,
+			"unitPrice":   amount(l.unitPrice),
+			"discount":    amount(l.discount),
 		})
 	}
-	cart := map[string]any{"cartId": id, "tenantId": tenant, "currency": "ZAR", "shipping": amount(b.shipping), "items": items}
+	cart := map[string]any{
+		"cartId":   id,
+		"tenantId": tenant,
+		"currency": "ZAR",
+		"shipping": amount(b.shipping),
+		"items":    items,
+	}
 	switch kind {
 	case "foreign":
 		cart["tenantId"] = "somebody-else"

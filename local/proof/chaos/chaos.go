@@ -285,7 +285,8 @@ func (sim *simulation) chance(what string) *rand.Rand {
 	return rand.New(rand.NewPCG(sim.o.Seed, h)) //nolint:gosec // A simulation.
 }
 
-// happens decides about something that goes wrong with a probability, until the faults end.
+// happens decides about something that goes wrong with a probability, until the
+// faults end.
 func (sim *simulation) happens(r *rand.Rand, probability float64) bool {
 	return r.Float64() < probability && !sim.calm
 }
@@ -312,7 +313,11 @@ func Table(reports ...Report) string {
 			case "orders":
 				fmt.Fprintf(&b, "%12d", r.Orders)
 			case "faults":
-				fmt.Fprintf(&b, "%10.1f %%", 100*float64(r.faults())/float64(max(1, r.Counts["calls"]-r.Counts["calls without faults"])))
+				fmt.Fprintf(
+					&b,
+					"%10.1f %%",
+					100*float64(r.faults())/float64(max(1, r.Counts["calls"]-r.Counts["calls without faults"])),
+				)
 			case "broken":
 				fmt.Fprintf(&b, "%12d", len(r.Broken))
 			default:

@@ -21,7 +21,8 @@ var (
 	watch  = flag.String("watch", "", "log every event of TestRun whose name contains this")
 )
 
-// TestRun is what `make chaos` runs: runs of any size from any seed. By itself it makes one small run from a seed by chance.
+// TestRun is what `make chaos` runs: runs of any size from any seed. By itself
+// it makes one small run from a seed by chance.
 func TestRun(t *testing.T) {
 	first := *seed
 	if first == 0 {
@@ -33,7 +34,13 @@ func TestRun(t *testing.T) {
 		o.Faulty, o.Deadly, o.Watch = *faulty, *deadly, *watch
 		start := time.Now()
 		r := judge(t, o)
-		t.Logf("seed %d: %d orders, %d calls in %s", o.Seed, o.Orders, r.Counts["calls"], time.Since(start).Round(100*time.Millisecond))
+		t.Logf(
+			"seed %d: %d orders, %d calls in %s",
+			o.Seed,
+			o.Orders,
+			r.Counts["calls"],
+			time.Since(start).Round(100*time.Millisecond),
+		)
 		reports = append(reports, r)
 	}
 	t.Logf("\n%s", chaos.Table(reports...))
@@ -47,7 +54,13 @@ func judge(t *testing.T, o chaos.Options) chaos.Report {
 		t.Errorf("seed %d: %s", r.Seed, b)
 	}
 	if len(r.Broken) > 0 {
-		t.Logf("the same again: make chaos SEED=%d ORDERS=%d FAULTY=%g DEADLY=%g", o.Seed, o.Orders, o.Faulty, o.Deadly)
+		t.Logf(
+			"the same again: make chaos SEED=%d ORDERS=%d FAULTY=%g DEADLY=%g",
+			o.Seed,
+			o.Orders,
+			o.Faulty,
+			o.Deadly,
+		)
 	}
 	return r
 }
@@ -68,7 +81,8 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// Without faults in calls and without deaths nothing is doubled, however often it is delivered.
+// Without faults in calls and without deaths nothing is doubled, however often
+// it is delivered.
 func TestNothingDoubled(t *testing.T) {
 	is := is.New(t)
 	o := chaos.Default(7, 20)

@@ -62,7 +62,11 @@ type call struct {
 
 // request calls an API role, and returns when there is an answer.
 func (sim *simulation) request(a actor, role string, change func(*events.APIGatewayProxyRequest)) call {
-	claims := map[string]any{"custom:tenantId": a.tenant, "sub": a.client, "cognito:groups": strings.Join(a.groups, ",")}
+	claims := map[string]any{
+		"custom:tenantId": a.tenant,
+		"sub":             a.client,
+		"cognito:groups":  strings.Join(a.groups, ","),
+	}
 	if a.email != "" {
 		claims["email"], claims["email_verified"] = a.email, "true"
 	}
@@ -159,8 +163,14 @@ func (sim *simulation) order(n int) {
 		mailbox = "refused-" + mailbox
 	}
 	wi.body = map[string]any{
-		"customerEmail": fmt.Sprintf("%s@%s.example", mailbox, marker(a.tenant)), "customerName": marker(a.tenant) + " customer",
-		"cartId": wi.cartID, "billingAddress": map[string]any{
+		"customerEmail": fmt.Sprintf(
+			"%s@%s.example",
+			mailbox,
+			marker(a.tenant),
+		),
+		"customerName": marker(a.tenant) + " customer",
+		"cartId":       wi.cartID,
+		"billingAddress": map[string]any{
 			"street": street, "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
 		},
 	}
@@ -194,15 +204,21 @@ func (sim *simulation) order(n int) {
 // erase deletes an order, as an operator does.
 func (sim *simulation) erase(tenant, id string) {
 	no := false
-	sim.world.Table.Change("TENANT#"+tenant, "ORDER#"+id, func(item world.Item) { item["active"] = world.Value{BOOL: &no} })
+	sim.world.Table.Change(
+		"TENANT#"+tenant,
+		"ORDER#"+id,
+		func(item world.Item) { item["active"] = world.Value{BOOL: &no} },
+	)
 }
 
 // produce sends a creation message past the API, as other producers do, and
 // sometimes noise beside it.
 func (sim *simulation) produce(wi *wish, r *rand.Rand) {
 	message := map[string]any{
-		"tenantId": wi.actor.tenant, "orderId": fmt.Sprintf("%08x-0000-4000-8000-%012x", wi.number, r.Uint64()>>16),
-		"orderNumber": "ORD-1999-00001", "dateCreated": "1999-12-31T23:15:00.000000Z", // Are not the message's to say.
+		"tenantId":    wi.actor.tenant,
+		"orderId":     fmt.Sprintf("%08x-0000-4000-8000-%012x", wi.number, r.Uint64()>>16),
+		"orderNumber": "ORD-1999-00001",
+		"dateCreated": "1999-12-31T23:15:00.000000Z", // Are not the message's to say.
 	}
 	maps.Copy(message, wi.body)
 	wi.orderID, _ = message["orderId"].(string)
@@ -225,8 +241,12 @@ func (sim *simulation) produce(wi *wish, r *rand.Rand) {
 		sim.expectDead(sim.creation(), 1)
 	case 1: // An event of an order that is not there goes away by itself.
 		role := []string{"order_pdf_creator", "order_internal_notifier", customerMailer}[r.IntN(3)]
-		send(sim.world.Queue(role), fmt.Sprintf(`{"eventType": "order.created", "tenantId": %q, "orderId": "%08x-0000-4000-9000-%012x"}`,
-			wi.actor.tenant, wi.number, r.Uint64()>>16), 0)
+		send(
+			sim.world.Queue(role),
+			fmt.Sprintf(`{"eventType": "order.created", "tenantId": %q, "orderId": "%08x-0000-4000-9000-%012x"}`,
+				wi.actor.tenant, wi.number, r.Uint64()>>16),
+			0,
+		)
 	case 2:
 		q := sim.world.Queue("order_pdf_creator")
 		send(q, fmt.Sprintf(`[%d]`, wi.number), 0)
@@ -234,7 +254,15 @@ func (sim *simulation) produce(wi *wish, r *rand.Rand) {
 	case 3: // A type that nobody knows.
 		for _, s := range sim.sources {
 			if s.role != recorder {
-				send(s.queue, fmt.Sprintf(`{"eventType": "order.sent", "tenantId": %q, "orderId": %q}`, wi.actor.tenant, wi.orderID), 0)
+				send(
+					s.queue,
+					fmt.Sprintf(
+						`{"eventType": "order.sent", "tenantId": %q, "orderId": %q}`,
+						wi.actor.tenant,
+						wi.orderID,
+					),
+					0,
+				)
 			}
 		}
 	}
@@ -302,7 +330,10 @@ func (sim *simulation) posted(wi *wish, c call) {
 		}
 	case 0, http.StatusInternalServerError:
 	default:
-		sim.report.Broken = append(sim.report.Broken, fmt.Sprintf("client %s: POST was answered %d %s", wi.actor.client, c.status, c.code))
+		sim.report.Broken = append(
+			sim.report.Broken,
+			fmt.Sprintf("client %s: POST was answered %d %s", wi.actor.client, c.status, c.code),
+		)
 	}
 }
 
@@ -393,7 +424,16 @@ func (sim *simulation) change(wi *wish, r *rand.Rand) {
 }
 
 func (sim *simulation) changeAs(a actor, wi *wish, r *rand.Rand) {
-	statuses := []string{"payment_pending", "paid", "paid", "processing", "completed", "cancelled", "refunded", "refunded"}
+	statuses := []string{
+		"payment_pending",
+		"paid",
+		"paid",
+		"processing",
+		"completed",
+		"cancelled",
+		"refunded",
+		"refunded",
+	}
 	for n := range 3 + r.IntN(6) {
 		u := &change{orderID: wi.orderID, actor: a, update: map[string]any{}}
 		if r.IntN(4) > 0 {

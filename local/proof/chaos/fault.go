@@ -40,7 +40,8 @@ func (e *networkError) Temporary() bool { return true }
 // ConnectionError lets the SDK know that another try makes sense.
 func (e *networkError) ConnectionError() bool { return true }
 
-// transport is the network of one environment: every call waits for its turn, and may go wrong.
+// transport is the network of one environment: every call waits for its turn,
+// and may go wrong.
 type transport struct{ e *environment }
 
 // RoundTrip implements http.RoundTripper for the Cart API.
@@ -151,7 +152,8 @@ func (p *pending) serve() {
 	}
 	kinds := faultKinds()
 	kind := kinds[r.IntN(len(kinds))]
-	if kind == conflict && (p.call.Service != "dynamodb" || p.call.Operation == "GetItem" || p.call.Operation == "Query") {
+	if kind == conflict &&
+		(p.call.Service != "dynamodb" || p.call.Operation == "GetItem" || p.call.Operation == "Query") {
 		kind = throttled
 	}
 	sim.count(string(kind))
@@ -177,7 +179,10 @@ func (p *pending) serve() {
 			p.carryOut()
 		}
 		if r.IntN(3) > 0 { // Else nothing ever comes: the caller must have a deadline.
-			p.later(time.Duration(1+r.IntN(8))*time.Second, func() { p.fail(&networkError{text: "read: i/o timeout", timeout: true}) })
+			p.later(
+				time.Duration(1+r.IntN(8))*time.Second,
+				func() { p.fail(&networkError{text: "read: i/o timeout", timeout: true}) },
+			)
 		}
 	case slow:
 		if coin {

@@ -162,9 +162,18 @@ func (sim *simulation) deploy() {
 		d := deployed[role.Name]
 		env := sim.world.Env(role.Name)
 		env["LOG_LEVEL"], env["PAYMENT_GROUP"] = "INFO", sim.paymentGroup()
-		sim.functions[role.Name] = &function{role: role.Name, timeout: time.Duration(d.Timeout) * time.Second, env: env}
+		sim.functions[role.Name] = &function{
+			role:    role.Name,
+			timeout: time.Duration(d.Timeout) * time.Second,
+			env:     env,
+		}
 		if d.IsConsumer() {
-			s := &source{role: role.Name, queue: sim.world.Queue(role.Name), batch: d.BatchSize, most: d.MaxConcurrency}
+			s := &source{
+				role:  role.Name,
+				queue: sim.world.Queue(role.Name),
+				batch: d.BatchSize,
+				most:  d.MaxConcurrency,
+			}
 			s.queue.Late = sim.late
 			sim.sources = append(sim.sources, s)
 		}
@@ -248,7 +257,9 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 			answer = nil
 		}
 		inv.returned.Store(true)
-		sim.enqueue(&step{name: inv.name + " ends", from: time.Now(), of: inv, do: func() { sim.end(inv, result{answer}) }})
+		sim.enqueue(
+			&step{name: inv.name + " ends", from: time.Now(), of: inv, do: func() { sim.end(inv, result{answer}) }},
+		)
 	}()
 }
 

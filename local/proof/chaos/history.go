@@ -56,7 +56,8 @@ func (sim *simulation) checkHistories() {
 // by the clock of whoever accepted it.
 func (sim *simulation) checkAcceptance(id string, v version) {
 	if v.role() != recorder && v.role() != "create_order" || v.item.Text("status") != "pending" || isRecorded(v.item) ||
-		v.item.Text("expiresAt") == "" || v.item.Text("GSI1_PK") != "" {
+		v.item.Text("expiresAt") == "" ||
+		v.item.Text("GSI1_PK") != "" {
 		sim.broken("order %s began as %s by %s", id, text(v.item), v.who())
 	}
 	at, err := time.Parse(time.RFC3339Nano, v.item.Text("dateCreated"))
@@ -79,7 +80,8 @@ func (sim *simulation) claimed(item world.Item, at time.Time) bool {
 			continue
 		}
 		key := sim.world.Table.Item(item.Text("PK"), "IDEMPOTENCY#"+wi.key)
-		if key.Text("orderId") == item.Text("id") && key.Text("dateCreated") == at.Format("2006-01-02T15:04:05.000000Z") {
+		if key.Text("orderId") == item.Text("id") &&
+			key.Text("dateCreated") == at.Format("2006-01-02T15:04:05.000000Z") {
 			return true
 		}
 	}
@@ -176,7 +178,11 @@ func (sim *simulation) updated(id string, want world.Item, v version) error {
 		return fmt.Errorf("changed from %s although If-Match was %s", tag(was), u.ifMatch)
 	}
 	if v.item.Text("dateLastUpdated") <= was.Text("dateLastUpdated") {
-		return fmt.Errorf("went back in time: %s after %s", v.item.Text("dateLastUpdated"), was.Text("dateLastUpdated"))
+		return fmt.Errorf(
+			"went back in time: %s after %s",
+			v.item.Text("dateLastUpdated"),
+			was.Text("dateLastUpdated"),
+		)
 	}
 	entry, err := u.apply(want)
 	if err != nil {
@@ -203,7 +209,8 @@ func tag(item world.Item) string { return `"` + item.Text("dateLastUpdated") + `
 // paying reports whether the update is one of payment (contract, section 3).
 func (u *change) paying() bool {
 	status, _ := u.update["status"].(string)
-	return u.update["paymentDetails"] != nil || slices.Contains([]string{"paid", "processing", "completed", "refunded"}, status)
+	return u.update["paymentDetails"] != nil ||
+		slices.Contains([]string{"paid", "processing", "completed", "refunded"}, status)
 }
 
 // apply changes an order's item as the update asks, and returns the entry of its
@@ -302,7 +309,10 @@ func (sim *simulation) checkAnswer(inv *invocation, u *change, effects int) {
 	switch {
 	case u.call.status == http.StatusOK:
 		shown, _ := u.call.data["dateLastUpdated"].(string)
-		i := slices.IndexFunc(versions, func(v version) bool { return isRecorded(v.item) && v.item.Text("dateLastUpdated") == shown })
+		i := slices.IndexFunc(
+			versions,
+			func(v version) bool { return isRecorded(v.item) && v.item.Text("dateLastUpdated") == shown },
+		)
 		if i < 0 || u.call.header["ETag"] != `"`+shown+`"` {
 			fail("with a version that never was: " + shown)
 		} else if effects == 1 && versions[i].by != inv {
@@ -312,12 +322,17 @@ func (sim *simulation) checkAnswer(inv *invocation, u *change, effects int) {
 			fail(fmt.Sprintf("asked for %s, with %v", status, u.call.data["status"]))
 		}
 	case u.call.code == "payment_exists":
-		if !slices.ContainsFunc(versions, func(v version) bool { return u.overwrites(v.item) && v.serial <= inv.until }) {
+		if !slices.ContainsFunc(
+			versions,
+			func(v version) bool { return u.overwrites(v.item) && v.serial <= inv.until },
+		) {
 			fail("although there was no other payment")
 		}
 	case u.call.status == http.StatusConflict:
 		if effects == 1 {
-			sim.count("409 after it took effect") // Its answer was lost, and somebody else's update came before the second try.
+			sim.count(
+				"409 after it took effect",
+			) // Its answer was lost, and somebody else's update came before the second try.
 		}
 		if !sim.lostRace(inv, u) {
 			fail("although nobody else came in between")
@@ -343,7 +358,10 @@ func (sim *simulation) checkAnswer(inv *invocation, u *change, effects int) {
 func (sim *simulation) lostRace(inv *invocation, u *change) bool {
 	versions := sim.history[u.orderID]
 	if u.call.code == "order_not_recorded" {
-		return !slices.ContainsFunc(versions, func(v version) bool { return isRecorded(v.item) && v.serial <= inv.since })
+		return !slices.ContainsFunc(
+			versions,
+			func(v version) bool { return isRecorded(v.item) && v.serial <= inv.since },
+		)
 	}
 	since := inv.since
 	for _, v := range versions {

@@ -133,7 +133,8 @@ func (sim *simulation) written(before, after world.Item) {
 // sent remembers that a message that asks for an order says neither number nor
 // time: they are the accepted item's.
 func (sim *simulation) sent(m world.Message) {
-	if sim.current != nil && sim.current.role == "create_order" && (strings.Contains(m.Body, "orderNumber") || strings.Contains(m.Body, "dateCreated")) {
+	if sim.current != nil && sim.current.role == "create_order" &&
+		(strings.Contains(m.Body, "orderNumber") || strings.Contains(m.Body, "dateCreated")) {
 		sim.broken("a message says number or time: %s", m.Body)
 	}
 	if sim.current != nil && m.Group == "" && strings.Contains(m.Body, "tenantId") {
@@ -163,10 +164,23 @@ func (sim *simulation) published(message string) {
 	}
 	entry := history[e.Sequence-1]
 	want := map[string]string{
-		"eventId": fmt.Sprintf("%s#%d", item.Text("id"), e.Sequence), "eventType": textOf(entry, "type"), "version": "1",
-		"sequence": strconv.Itoa(e.Sequence), "orderId": item.Text("id"), "tenantId": item.Text("tenantId"),
-		"orderNumber": item.Text("orderNumber"), "customerEmail": item.Text("customerEmail"), "status": textOf(entry, "status"),
-		"dateCreated": item.Text("dateCreated"), "dateOccurred": textOf(entry, "date"),
+		"eventId": fmt.Sprintf(
+			"%s#%d",
+			item.Text("id"),
+			e.Sequence,
+		),
+		"eventType": textOf(entry, "type"),
+		"version":   "1",
+		"sequence":  strconv.Itoa(e.Sequence),
+		"orderId":   item.Text("id"),
+		"tenantId":  item.Text("tenantId"),
+		"orderNumber": item.Text(
+			"orderNumber",
+		),
+		"customerEmail": item.Text("customerEmail"),
+		"status":        textOf(entry, "status"),
+		"dateCreated":   item.Text("dateCreated"),
+		"dateOccurred":  textOf(entry, "date"),
 	}
 	if trace := textOf(entry, "traceId"); trace != "" {
 		want["traceId"] = trace
@@ -279,7 +293,8 @@ func (sim *simulation) arrived(p *pending) {
 		sim.broken("%s began with a message although it was nearly at its end: %s", inv.name, c)
 	}
 	for id := range inv.deleted {
-		if strings.Contains(c.Target, id) && (c.Service == "ses" || c.Operation == "PutObject" || c.Operation == "TransactWriteItems") {
+		if strings.Contains(c.Target, id) &&
+			(c.Service == "ses" || c.Operation == "PutObject" || c.Operation == "TransactWriteItems") {
 			sim.broken("order %s: %s goes on with %s although the order is deleted", id, inv.name, c)
 		}
 	}

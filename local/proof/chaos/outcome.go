@@ -114,10 +114,18 @@ func (sim *simulation) checkDocumentsOf(o order.Order, issued map[string]world.I
 		name := world.OrdersBucket + "/" + invoice.Key(o.TenantID, o.ID, d.Kind)
 		object, ok := sim.world.Object(name)
 		if !ok || d.URL != "s3://"+name || due[d.Kind] == 0 {
-			sim.broken("order %s: its %s is at %q; is there one: %v; is one due: %v", o.ID, d.Kind, d.URL, ok, due[d.Kind] > 0)
+			sim.broken(
+				"order %s: its %s is at %q; is there one: %v; is one due: %v",
+				o.ID,
+				d.Kind,
+				d.URL,
+				ok,
+				due[d.Kind] > 0,
+			)
 			continue
 		}
-		if object.Header.Get("Content-Type") != "application/pdf" || object.Header.Get("X-Amz-Server-Side-Encryption") != "AES256" {
+		if object.Header.Get("Content-Type") != "application/pdf" ||
+			object.Header.Get("X-Amz-Server-Side-Encryption") != "AES256" {
 			sim.broken("the %s of order %s was stored with %v", d.Kind, o.ID, object.Header)
 		}
 		supplier := sim.supplierOf(o.TenantID)
@@ -132,7 +140,13 @@ func (sim *simulation) checkDocumentsOf(o order.Order, issued map[string]world.I
 		then.Documents = slices.DeleteFunc(slices.Clone(o.Documents), func(other order.Document) bool {
 			return slices.Index(order.DocumentKinds(), other.Kind) >= slices.Index(order.DocumentKinds(), d.Kind)
 		})
-		if pdf, _, err := invoice.Render(then, d, supplier, logoOf(o.TenantID, logo)); err != nil || !bytes.Equal(pdf, object.Body) {
+		if pdf, _, err := invoice.Render(
+			then,
+			d,
+			supplier,
+			logoOf(o.TenantID, logo),
+		); err != nil ||
+			!bytes.Equal(pdf, object.Body) {
 			sim.broken("order %s: its %s is another when it is made again (%v)", o.ID, d.Kind, err)
 		}
 	}
@@ -192,11 +206,13 @@ func (sim *simulation) checkMails() {
 		if slices.Contains(m.To, item.Text("customerEmail")) {
 			to = item.Text("customerEmail")
 		}
-		if item == nil || !slices.Equal(m.To, []string{to}) || !strings.HasSuffix(m.Subject, ": "+item.Text("orderNumber")) {
+		if item == nil || !slices.Equal(m.To, []string{to}) ||
+			!strings.HasSuffix(m.Subject, ": "+item.Text("orderNumber")) {
 			sim.broken("mail %q to %v for order %s", m.Subject, m.To, item.Text("id"))
 		}
 		for _, tenant := range tenants() {
-			if tenant != item.Text("tenantId") && strings.Contains(m.Subject+m.Text+m.HTML+strings.Join(m.To, ""), marker(tenant)) {
+			if tenant != item.Text("tenantId") &&
+				strings.Contains(m.Subject+m.Text+m.HTML+strings.Join(m.To, ""), marker(tenant)) {
 				sim.broken("mail for order %s of %s speaks of %s", item.Text("id"), item.Text("tenantId"), tenant)
 			}
 		}

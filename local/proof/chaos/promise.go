@@ -284,7 +284,11 @@ func (sim *simulation) checkDeadLetters() {
 		}
 	}
 	if !maps.Equal(noise, sim.deadNoise) {
-		sim.broken("dead-letter queues hold noise %v, not %v", slices.Sorted(maps.Values(noise)), slices.Sorted(maps.Values(sim.deadNoise)))
+		sim.broken(
+			"dead-letter queues hold noise %v, not %v",
+			slices.Sorted(maps.Values(noise)),
+			slices.Sorted(maps.Values(sim.deadNoise)),
+		)
 	}
 	if lost := sim.world.LostEvents().Messages(); len(lost) > 0 {
 		sim.broken("%d events were given up: %s", len(lost), lost[0].Body)
@@ -305,7 +309,8 @@ func (sim *simulation) checkTenants() {
 		}
 		content := text(item)
 		for _, tenant := range tenants() {
-			if tenant != owner && (strings.Contains(content, marker(tenant)) || strings.Contains(content, `"`+tenant+`"`)) {
+			if tenant != owner &&
+				(strings.Contains(content, marker(tenant)) || strings.Contains(content, `"`+tenant+`"`)) {
 				sim.broken("%s|%s speaks of %s", item.Text("PK"), item.Text("SK"), tenant)
 			}
 		}

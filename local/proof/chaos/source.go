@@ -69,8 +69,9 @@ func (sim *simulation) poll() bool {
 			continue
 		}
 		// Some are left for later, so that the order of delivery is not that of
-		// sending. Two messages about one order come in batches of their own: in
-		// one batch nothing would tell their calls apart when the run is repeated.
+		// sending. Two messages about one order come in batches of their own:
+		// in one batch nothing would tell their calls apart when the run is
+		// repeated.
 		about := map[string]bool{}
 		messages := s.queue.Receive(1+sim.rng.IntN(s.batch), func(m world.Message) bool {
 			id := orderOf(m.Body)
@@ -94,7 +95,10 @@ func (sim *simulation) deliver(s *source, messages []world.Message) {
 		record := events.SQSMessage{
 			MessageId: m.ID, ReceiptHandle: m.Handle, Body: m.Body, EventSource: "aws:sqs", AWSRegion: "eu-west-1",
 			Attributes: map[string]string{
-				"ApproximateReceiveCount": strconv.Itoa(m.Receives), "SentTimestamp": strconv.FormatInt(m.Sent.UnixMilli(), 10),
+				"ApproximateReceiveCount": strconv.Itoa(
+					m.Receives,
+				),
+				"SentTimestamp": strconv.FormatInt(m.Sent.UnixMilli(), 10),
 			},
 			MessageAttributes: map[string]events.SQSMessageAttribute{},
 		}
@@ -102,7 +106,10 @@ func (sim *simulation) deliver(s *source, messages []world.Message) {
 			record.Attributes["MessageGroupId"] = m.Group
 		}
 		for name, a := range m.Attributes {
-			record.MessageAttributes[name] = events.SQSMessageAttribute{DataType: a.DataType, StringValue: &a.StringValue}
+			record.MessageAttributes[name] = events.SQSMessageAttribute{
+				DataType:    a.DataType,
+				StringValue: &a.StringValue,
+			}
 		}
 		event.Records = append(event.Records, record)
 		sim.count("deliveries")
@@ -142,7 +149,8 @@ func (sim *simulation) deleteDone(s *source, inv *invocation, messages []world.M
 	}
 	failed := map[string]bool{}
 	for _, f := range answer.BatchItemFailures {
-		if !slices.ContainsFunc(messages, func(m world.Message) bool { return m.ID == f.ItemIdentifier }) || failed[f.ItemIdentifier] {
+		if !slices.ContainsFunc(messages, func(m world.Message) bool { return m.ID == f.ItemIdentifier }) ||
+			failed[f.ItemIdentifier] {
 			sim.broken("%s reported %q, which it was not given, or twice", inv.name, f.ItemIdentifier)
 		}
 		failed[f.ItemIdentifier] = true

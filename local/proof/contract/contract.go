@@ -1,6 +1,7 @@
-// Package contract holds HTTP exchanges with the order service to its OpenAPI file, roles/openapi.yaml: what is sent, what
-// comes back, and that the two agree about whether the request was a good one. It remembers which of the documented
-// answers it has seen. Only tests use it.
+// Package contract holds HTTP exchanges with the order service to its OpenAPI
+// file, roles/openapi.yaml: what is sent, what comes back, and that the two
+// agree about whether the request was a good one. It remembers which of the
+// documented answers it has seen. Only tests use it.
 package contract
 
 import (
@@ -23,7 +24,8 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// A Contract is an OpenAPI document and the answers that were seen of it. It is safe for concurrent use.
+// A Contract is an OpenAPI document and the answers that were seen of it. It is
+// safe for concurrent use.
 type Contract struct {
 	doc    *openapi3.T
 	router routers.Router
@@ -39,7 +41,8 @@ type Answer struct {
 	Code         string // of the error; "" for a success
 }
 
-// String returns the answer in the form "GET /v1.0/orders/{orderId} 404 not_found".
+// String returns the answer in the form "GET /v1.0/orders/{orderId} 404
+// not_found".
 func (a Answer) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %d %s", a.Method, a.Path, a.Status, a.Code))
 }
@@ -81,7 +84,8 @@ func (c *Contract) Documented() []Answer {
 	return all
 }
 
-// codes returns the error codes that a response may carry, or one "" for a success.
+// codes returns the error codes that a response may carry, or one "" for a
+// success.
 func codes(r *openapi3.Response) []string {
 	if media := r.Content.Get("application/json"); media != nil {
 		for _, part := range media.Schema.Value.AllOf {
@@ -117,19 +121,22 @@ func (c *Contract) Seen() int {
 
 type beyond struct{}
 
-// Beyond returns a context for requests that are wrong in a way that no OpenAPI document can say, such as a day that is
-// not in the calendar: an answer that calls such a request invalid is fine.
+// Beyond returns a context for requests that are wrong in a way that no OpenAPI
+// document can say, such as a day that is not in the calendar: an answer that
+// calls such a request invalid is fine.
 func Beyond(ctx context.Context) context.Context { return context.WithValue(ctx, beyond{}, true) }
 
-// CheckRequest returns what the document has against a request, or nil. It leaves the request's body unread.
+// CheckRequest returns what the document has against a request, or nil. It
+// leaves the request's body unread.
 func (c *Contract) CheckRequest(r *http.Request) error {
 	_, err := c.request(r)
 	return err
 }
 
-// CheckResponse returns what the document has against the answer to a request, or nil. An answer must be documented with its
-// status, headers and body; it must be a refusal (4xx) if the document has something against the request, and must
-// not be invalid_request otherwise. It leaves both bodies unread.
+// CheckResponse returns what the document has against the answer to a request,
+// or nil. An answer must be documented with its status, headers and body; it
+// must be a refusal (4xx) if the document has something against the request,
+// and must not be invalid_request otherwise. It leaves both bodies unread.
 func (c *Contract) CheckResponse(r *http.Request, resp *http.Response) error {
 	in, requestErr := c.request(r)
 	if in == nil {
@@ -171,12 +178,14 @@ func (c *Contract) CheckResponse(r *http.Request, resp *http.Response) error {
 	return nil
 }
 
-// fromTheEdge reports whether a header comes from HTTP itself or from API Gateway rather than from the service.
+// fromTheEdge reports whether a header comes from HTTP itself or from API
+// Gateway rather than from the service.
 func fromTheEdge(name string) bool {
 	return name == "Content-Type" || name == "Content-Length" || name == "Date" || strings.HasPrefix(name, "X-Amz")
 }
 
-// request validates a request. The input is nil if the document does not have the route.
+// request validates a request. The input is nil if the document does not have
+// the route.
 func (c *Contract) request(r *http.Request) (*openapi3filter.RequestValidationInput, error) {
 	route, params, err := c.router.FindRoute(r)
 	if err != nil {
@@ -239,8 +248,9 @@ func peek(body *io.ReadCloser) ([]byte, error) {
 	return read, nil
 }
 
-// Transport returns a RoundTripper that sends through next and checks every exchange with a documented route; report is
-// told what does not hold, and may be called from several goroutines.
+// Transport returns a RoundTripper that sends through next and checks every
+// exchange with a documented route; report is told what does not hold, and may
+// be called from several goroutines.
 func (c *Contract) Transport(next http.RoundTripper, report func(error)) http.RoundTripper {
 	return transport{c, next, report}
 }

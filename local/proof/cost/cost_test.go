@@ -49,7 +49,10 @@ func newHouse(t *testing.T) *house {
 		}
 		cfg := world.Config(h.world)
 		cfg.Retryer = func() aws.Retryer { return retry.NewStandard() }
-		h.handlers[role.Name] = roles.Build(settings, roles.Deps{AWS: cfg, Transport: h.world, Stdout: io.Discard, Now: time.Now})
+		h.handlers[role.Name] = roles.Build(
+			settings,
+			roles.Deps{AWS: cfg, Transport: h.world, Stdout: io.Discard, Now: time.Now},
+		)
 	}
 	return h
 }
@@ -59,7 +62,10 @@ func (h *house) invoke(role string, payload []byte) []byte {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
 	defer cancel()
-	answer, err := h.handlers[role].Invoke(lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "request"}), payload)
+	answer, err := h.handlers[role].Invoke(
+		lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "request"}),
+		payload,
+	)
 	if err != nil {
 		h.t.Fatalf("%s: %v", role, err)
 	}
@@ -67,7 +73,11 @@ func (h *house) invoke(role string, payload []byte) []byte {
 }
 
 // request calls an API role, and returns the status and the order's id.
-func (h *house) request(role, id string, body map[string]any, headers map[string]string) (status int, orderID string) {
+func (h *house) request(
+	role, id string,
+	body map[string]any,
+	headers map[string]string,
+) (status int, orderID string) {
 	h.t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -96,7 +106,11 @@ func newOrder() map[string]any {
 	return map[string]any{
 		"customerEmail": "thandi@example.com", "customerName": "Thandi Nkosi", "cartId": "cart-1",
 		"billingAddress": map[string]any{
-			"street": "12 Long Street", "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
+			"street":     "12 Long Street",
+			"city":       "Cape Town",
+			"province":   "Western Cape",
+			"postalCode": "8001",
+			"country":    "ZA",
 		},
 	}
 }
@@ -328,7 +342,13 @@ func another(item world.Item, id string) world.Item {
 func record(t *testing.T, s *store.Store) order.Order {
 	t.Helper()
 	is := is.New(t)
-	c := order.Creation{OrderID: order.NewID(), TenantID: tenant, CustomerEmail: "thandi@example.com", CartID: "cart-1", CreatedBy: "user-1"}
+	c := order.Creation{
+		OrderID:       order.NewID(),
+		TenantID:      tenant,
+		CustomerEmail: "thandi@example.com",
+		CartID:        "cart-1",
+		CreatedBy:     "user-1",
+	}
 	accepted, err := s.Accept(t.Context(), c)
 	is.NoErr(err)
 	price, err := order.ParseMoney("100.10", "ZAR")
@@ -337,9 +357,14 @@ func record(t *testing.T, s *store.Store) order.Order {
 	is.NoErr(err)
 	rate, err := order.ParseRate(world.TaxRate)
 	is.NoErr(err)
-	o, err := order.New(accepted, c, order.Cart{ID: c.CartID, TenantID: tenant, Currency: "ZAR", Shipping: zero, Items: []order.CartItem{
-		{ID: "1", ProductID: "p-1", ProductName: "Rooibos", Quantity: 1, UnitPrice: price, Discount: zero},
-	}}, rate)
+	o, err := order.New(
+		accepted,
+		c,
+		order.Cart{ID: c.CartID, TenantID: tenant, Currency: "ZAR", Shipping: zero, Items: []order.CartItem{
+			{ID: "1", ProductID: "p-1", ProductName: "Rooibos", Quantity: 1, UnitPrice: price, Discount: zero},
+		}},
+		rate,
+	)
 	is.NoErr(err)
 	is.NoErr(s.Record(t.Context(), o))
 	return o

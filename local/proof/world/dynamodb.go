@@ -378,7 +378,8 @@ func (t *Table) find(q query) (p page, err error) {
 // the key, in its order, from where it starts.
 func (t *Table) candidates(q query, ix index) ([]entry, error) {
 	equals := q.KeyConditions[ix.partition]
-	if equals.ComparisonOperator != "EQ" || len(equals.AttributeValueList) != 1 || equals.AttributeValueList[0].S == nil {
+	if equals.ComparisonOperator != "EQ" || len(equals.AttributeValueList) != 1 ||
+		equals.AttributeValueList[0].S == nil {
 		return nil, invalid("Query condition missed key schema element: %s", ix.partition)
 	}
 	partition := *equals.AttributeValueList[0].S

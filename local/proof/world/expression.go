@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// An expression evaluates DynamoDB's expressions over top-level attributes. Source: "Condition and filter expressions,
-// operators, and functions" and "Update expressions" in the DynamoDB developer guide.
+// An expression evaluates DynamoDB's expressions over top-level attributes.
+// Source: "Condition and filter expressions, operators, and functions" and
+// "Update expressions" in the DynamoDB developer guide.
 type expression struct {
 	names  map[string]string
 	values map[string]Value
@@ -215,7 +216,10 @@ func (e *expression) name() (string, error) {
 	case strings.HasPrefix(t, "#"):
 		name, ok := e.names[t]
 		if !ok {
-			return "", invalid("An expression attribute name used in the document path is not defined; attribute name: %s", t)
+			return "", invalid(
+				"An expression attribute name used in the document path is not defined; attribute name: %s",
+				t,
+			)
 		}
 		e.used[t] = true
 		return name, nil
@@ -228,11 +232,23 @@ func (e *expression) name() (string, error) {
 	}
 }
 
-// reserved reports whether a word must not stand for an attribute by itself: those of DynamoDB's reserved words that this
-// service's attributes have.
+// reserved reports whether a word must not stand for an attribute by itself:
+// those of DynamoDB's reserved words that this service's attributes have.
 func reserved(word string) bool {
 	switch strings.ToLower(word) {
-	case "active", "date", "items", "key", "name", "names", "number", "state", "status", "total", "type", "value", "values":
+	case "active",
+		"date",
+		"items",
+		"key",
+		"name",
+		"names",
+		"number",
+		"state",
+		"status",
+		"total",
+		"type",
+		"value",
+		"values":
 		return true
 	default:
 		return false
@@ -290,7 +306,10 @@ func (e *expression) operand(item Item) (v Value, ok bool, err error) {
 		t := e.next()
 		v, ok = e.values[t]
 		if !ok {
-			return v, false, invalid("An expression attribute value used in expression is not defined; attribute value: %s", t)
+			return v, false, invalid(
+				"An expression attribute value used in expression is not defined; attribute value: %s",
+				t,
+			)
 		}
 		e.used[t] = true
 		return v, true, nil
@@ -360,7 +379,8 @@ func (v Value) length() (n int, ok bool) {
 	}
 }
 
-// update returns what an update makes of an item, which is nil where there is none yet, and the names that it sets.
+// update returns what an update makes of an item, which is nil where there is
+// none yet, and the names that it sets.
 func (e *expression) update(text string, k key, before Item) (Item, map[string]bool, error) {
 	after := maps.Clone(before)
 	if after == nil {
@@ -404,7 +424,9 @@ func (e *expression) update(text string, k key, before Item) (Item, map[string]b
 				return nil, nil, err
 			}
 			if !ok {
-				return nil, nil, invalid("The provided expression refers to an attribute that does not exist in the item")
+				return nil, nil, invalid(
+					"The provided expression refers to an attribute that does not exist in the item",
+				)
 			}
 			if err := p.set(after, v); err != nil {
 				return nil, nil, err
@@ -441,7 +463,8 @@ func add(a, b Value) (Value, error) {
 	return v, v.normalise()
 }
 
-// keyConditions finds the entries of a sorted list that meet the conditions on the sort key.
+// keyConditions finds the entries of a sorted list that meet the conditions on
+// the sort key.
 type keyCondition struct {
 	AttributeValueList []Value
 	ComparisonOperator string
@@ -451,7 +474,9 @@ func (c keyCondition) holds(sort string) (bool, error) {
 	texts := make([]string, len(c.AttributeValueList))
 	for i, v := range c.AttributeValueList {
 		if v.S == nil {
-			return false, invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
+			return false, invalid(
+				"One or more parameter values were invalid: Condition parameter type does not match schema type",
+			)
 		}
 		texts[i] = *v.S
 	}
@@ -460,7 +485,10 @@ func (c keyCondition) holds(sort string) (bool, error) {
 		want = 2
 	}
 	if len(texts) != want {
-		return false, invalid("One or more parameter values were invalid: Invalid number of argument(s) for the %s ComparisonOperator", c.ComparisonOperator)
+		return false, invalid(
+			"One or more parameter values were invalid: Invalid number of argument(s) for the %s ComparisonOperator",
+			c.ComparisonOperator,
+		)
 	}
 	switch c.ComparisonOperator {
 	case "EQ":

@@ -148,7 +148,10 @@ func (q *Queue) Next() (time.Time, bool) {
 	if len(q.messages) == 0 {
 		return time.Time{}, false
 	}
-	return slices.MinFunc(q.messages, func(a, b *Message) int { return a.visibleAt.Compare(b.visibleAt) }).visibleAt, true
+	return slices.MinFunc(
+		q.messages,
+		func(a, b *Message) int { return a.visibleAt.Compare(b.visibleAt) },
+	).visibleAt, true
 }
 
 // Redrive sends the messages of the dead-letter queue to the queue again, as new
@@ -234,7 +237,10 @@ func (q *Queue) changeVisibility(in sqsRequest) Answer {
 	for _, e := range in.Entries {
 		i := slices.IndexFunc(q.messages, func(m *Message) bool { return m.Handle == e.ReceiptHandle })
 		if i < 0 {
-			out.Failed = append(out.Failed, failed{e.Id, "ReceiptHandleIsInvalid", "The receipt handle is not valid", true})
+			out.Failed = append(
+				out.Failed,
+				failed{e.Id, "ReceiptHandleIsInvalid", "The receipt handle is not valid", true},
+			)
 			continue
 		}
 		m, after := q.messages[i], time.Duration(e.VisibilityTimeout)*time.Second

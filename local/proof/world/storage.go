@@ -124,8 +124,13 @@ func (w *World) readSES(req *http.Request, body []byte) (*Call, error) {
 	}
 	simple := in.Content.Simple
 	m := Mail{
-		From: in.FromEmailAddress, To: in.Destination.ToAddresses, ReplyTo: in.ReplyToAddresses,
-		Subject: simple.Subject.Data, Text: simple.Body.Text.Data, HTML: simple.Body.Html.Data, Tags: map[string]string{},
+		From:    in.FromEmailAddress,
+		To:      in.Destination.ToAddresses,
+		ReplyTo: in.ReplyToAddresses,
+		Subject: simple.Subject.Data,
+		Text:    simple.Body.Text.Data,
+		HTML:    simple.Body.Html.Data,
+		Tags:    map[string]string{},
 	}
 	for _, tag := range in.EmailTags {
 		m.Tags[tag.Name] = tag.Value

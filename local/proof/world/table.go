@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// A Value is one attribute of an item, in DynamoDB's own JSON form. Binary values and sets are not supported.
+// A Value is one attribute of an item, in DynamoDB's own JSON form. Binary
+// values and sets are not supported.
 type Value struct {
 	S    *string           `json:"S,omitempty"`
 	N    *string           `json:"N,omitempty"`
@@ -38,7 +39,8 @@ func (i Item) Text(name string) string {
 	}
 }
 
-// normalise checks a value that came in, and gives numbers the form in which DynamoDB keeps them: without needless zeros.
+// normalise checks a value that came in, and gives numbers the form in which
+// DynamoDB keeps them: without needless zeros.
 func (v *Value) normalise() error {
 	n := 0
 	for _, set := range []bool{v.S != nil, v.N != nil, v.BOOL != nil, v.NULL != nil, v.L != nil, v.M != nil} {
@@ -47,7 +49,10 @@ func (v *Value) normalise() error {
 		}
 	}
 	if n != 1 {
-		return invalid("Supplied AttributeValue has %d datatypes set, must contain exactly one of the supported datatypes", n)
+		return invalid(
+			"Supplied AttributeValue has %d datatypes set, must contain exactly one of the supported datatypes",
+			n,
+		)
 	}
 	switch {
 	case v.N != nil:
@@ -75,7 +80,8 @@ func (v *Value) normalise() error {
 	return nil
 }
 
-// compare orders two values of one type; ok is false where they have none in common that has an order.
+// compare orders two values of one type; ok is false where they have none in
+// common that has an order.
 func compare(a, b Value) (order int, ok bool) {
 	switch {
 	case a.S != nil && b.S != nil:
@@ -154,7 +160,10 @@ func (t *Table) Items() []Item {
 }
 
 func (t *Table) keys() []key {
-	return slices.SortedFunc(maps.Keys(t.items), func(a, b key) int { return strings.Compare(a.String(), b.String()) })
+	return slices.SortedFunc(
+		maps.Keys(t.items),
+		func(a, b key) int { return strings.Compare(a.String(), b.String()) },
+	)
 }
 
 func (t *Table) put(k key, after Item) { t.replace(k, after, false) }
@@ -225,7 +234,8 @@ func invalid(format string, args ...any) *failure {
 	return &failure{kind: "ValidationException", message: fmt.Sprintf(format, args...)}
 }
 
-// A write is a conditional change of one item: one operation, or one part of a transaction.
+// A write is a conditional change of one item: one operation, or one part of a
+// transaction.
 type write struct {
 	TableName                           string
 	Item, Key                           Item
@@ -237,8 +247,8 @@ type write struct {
 	ReturnValuesOnConditionCheckFailure string
 }
 
-// plan checks a write against the table as it is, and returns what it would put in the item's place, and the names of the
-// attributes that an update sets.
+// plan checks a write against the table as it is, and returns what it would put
+// in the item's place, and the names of the attributes that an update sets.
 func (t *Table) plan(operation string, w write) (k key, before, after Item, touched map[string]bool, err error) {
 	if w.TableName != t.name {
 		return k, nil, nil, nil, &failure{kind: "ResourceNotFoundException", message: "Requested resource not found"}

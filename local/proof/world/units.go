@@ -234,7 +234,8 @@ func (c *Call) Meet(others ...*Call) bool {
 	c.conflicts = make([]bool, len(c.writes))
 	for i, k := range c.writes {
 		for _, other := range others {
-			c.conflicts[i] = c.conflicts[i] || (c.transaction || other.transaction) && slices.Contains(other.writes, k)
+			c.conflicts[i] = c.conflicts[i] ||
+				(c.transaction || other.transaction) && slices.Contains(other.writes, k)
 		}
 	}
 	return slices.Contains(c.conflicts, true)

@@ -283,7 +283,13 @@ func anyCart(tenant, id string) Answer {
 				"id": "1", "productId": "p-1", "productName": "Rooibos", "quantity": 2,
 				"unitPrice": json.Number("100.10"), "discount": json.Number("0.20"),
 			},
-			{"id": "2", "productId": "p-2", "productName": "Honeybush", "quantity": 1, "unitPrice": json.Number("89.90")},
+			{
+				"id":          "2",
+				"productId":   "p-2",
+				"productName": "Honeybush",
+				"quantity":    1,
+				"unitPrice":   json.Number("89.90"),
+			},
 		},
 	}})
 }
@@ -357,7 +363,10 @@ func (c *Call) Refuse(t Trouble, variant int) Answer {
 	case c.Service == "sns" && throttled:
 		return snsError(400, "Throttling", "Rate exceeded")
 	case c.Service == "sns":
-		return pick(snsError(500, "InternalFailure", "internal failure"), snsError(503, "ServiceUnavailable", "unavailable"))
+		return pick(
+			snsError(500, "InternalFailure", "internal failure"),
+			snsError(503, "ServiceUnavailable", "unavailable"),
+		)
 	case c.Service == "s3" && throttled:
 		return s3Error(503, "SlowDown")
 	case c.Service == "s3":
@@ -385,7 +394,12 @@ func (c *Call) refuseDynamoDB(t Trouble, pick func(...Answer) Answer) Answer {
 			dynamoError(400, "ProvisionedThroughputExceededException",
 				"The level of configured provisioned throughput was exceeded"),
 			dynamoError(400, "ThrottlingException", "Throughput exceeds the current capacity of your table"),
-			dynamoError(400, "RequestLimitExceeded", "Throughput exceeds the current throughput limit for your account"))
+			dynamoError(
+				400,
+				"RequestLimitExceeded",
+				"Throughput exceeds the current throughput limit for your account",
+			),
+		)
 	default:
 		return pick(dynamoError(500, "InternalServerError", "Internal server error"), Answer{Status: 503})
 	}

@@ -47,7 +47,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// A mirror sends every request to the stand-in and to DynamoDB Local, and compares the answers.
+// A mirror sends every request to the stand-in and to DynamoDB Local, and
+// compares the answers.
 type mirror struct {
 	t     *testing.T
 	world *world.World
@@ -128,7 +129,8 @@ func outcome(status int, body []byte) map[string]any {
 	return out
 }
 
-// plainNumbers takes needless zeros from numbers: inside of lists and maps DynamoDB Local leaves them.
+// plainNumbers takes needless zeros from numbers: inside of lists and maps
+// DynamoDB Local leaves them.
 func plainNumbers(v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -175,7 +177,19 @@ func TestStore(t *testing.T) {
 		}
 	}
 	steps := []func(tenant, id string){
-		w.accept, w.acceptOnce, w.record, w.record, w.update, w.update, w.update, w.document, w.mail, w.mail, w.fail, w.list, w.remove,
+		w.accept,
+		w.acceptOnce,
+		w.record,
+		w.record,
+		w.update,
+		w.update,
+		w.update,
+		w.document,
+		w.mail,
+		w.mail,
+		w.fail,
+		w.list,
+		w.remove,
 	}
 	for range 1200 {
 		w.now = w.now.Add(time.Duration(w.rand.IntN(90)) * time.Second)
@@ -217,9 +231,21 @@ func (w *walker) record(tenant, id string) {
 	zero, _ := order.ParseMoney("0", "ZAR")
 	rate, _ := order.ParseRate("0.15")
 	c := w.creation(tenant, id)
-	o, err := order.New(accepted, c, order.Cart{ID: c.CartID, TenantID: tenant, Currency: "ZAR", Shipping: zero, Items: []order.CartItem{
-		{ID: "1", ProductID: "p", ProductName: "Rooibos", Quantity: 1 + w.rand.IntN(9), UnitPrice: price, Discount: zero},
-	}}, rate)
+	o, err := order.New(
+		accepted,
+		c,
+		order.Cart{ID: c.CartID, TenantID: tenant, Currency: "ZAR", Shipping: zero, Items: []order.CartItem{
+			{
+				ID:          "1",
+				ProductID:   "p",
+				ProductName: "Rooibos",
+				Quantity:    1 + w.rand.IntN(9),
+				UnitPrice:   price,
+				Discount:    zero,
+			},
+		}},
+		rate,
+	)
 	w.is.NoErr(err)
 	_ = w.store.Record(w.ctx, o)
 }
@@ -232,7 +258,10 @@ func (w *walker) update(tenant, id string) {
 	was := o.DateLastUpdated
 	u := order.Update{Status: order.Statuses()[w.rand.IntN(7)], Reason: "because", By: "u@example.com"}
 	if w.rand.IntN(2) == 0 {
-		u.PaymentDetails = &order.PaymentDetails{Method: fmt.Sprint(w.rand.IntN(3)), PaidAt: order.NewTimestamp(w.now)}
+		u.PaymentDetails = &order.PaymentDetails{
+			Method: fmt.Sprint(w.rand.IntN(3)),
+			PaidAt: order.NewTimestamp(w.now),
+		}
 	}
 	if w.rand.IntN(3) == 0 {
 		was = was.Next(w.now) // Somebody else came in between.
@@ -257,7 +286,11 @@ func (w *walker) document(tenant, id string) {
 
 func (w *walker) mail(tenant, id string) {
 	m := store.Mail{
-		TenantID: tenant, OrderID: id, Role: "customer", Sequence: 1 + w.rand.IntN(2), Claim: fmt.Sprint(w.rand.IntN(3)),
+		TenantID: tenant,
+		OrderID:  id,
+		Role:     "customer",
+		Sequence: 1 + w.rand.IntN(2),
+		Claim:    fmt.Sprint(w.rand.IntN(3)),
 	}
 	switch w.rand.IntN(5) {
 	case 0, 1:
@@ -291,7 +324,9 @@ func (w *walker) remove(tenant, id string) {
 
 func (w *walker) list(tenant, _ string) {
 	q := store.ListQuery{
-		TenantID: tenant, Size: 1 + w.rand.IntN(4), Sort: []store.Sort{store.ByID, store.OldestFirst, store.NewestFirst}[w.rand.IntN(3)],
+		TenantID: tenant,
+		Size:     1 + w.rand.IntN(4),
+		Sort:     []store.Sort{store.ByID, store.OldestFirst, store.NewestFirst}[w.rand.IntN(3)],
 	}
 	if w.rand.IntN(2) == 0 {
 		q.Status = order.Statuses()[w.rand.IntN(4)]
@@ -315,15 +350,22 @@ func deactivate(t *testing.T, client *dynamodb.Client, tenant, id string) {
 	_, _ = client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
 		TableName: aws.String(table),
 		Key: map[string]types.AttributeValue{
-			"PK": &types.AttributeValueMemberS{Value: "TENANT#" + tenant}, "SK": &types.AttributeValueMemberS{Value: "ORDER#" + id},
+			"PK": &types.AttributeValueMemberS{
+				Value: "TENANT#" + tenant,
+			},
+			"SK": &types.AttributeValueMemberS{Value: "ORDER#" + id},
 		},
-		UpdateExpression: aws.String("SET #a = :a"), ConditionExpression: aws.String("attribute_exists(PK)"),
-		ExpressionAttributeNames:  map[string]string{"#a": "active"},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":a": &types.AttributeValueMemberBOOL{Value: false}},
+		UpdateExpression:         aws.String("SET #a = :a"),
+		ConditionExpression:      aws.String("attribute_exists(PK)"),
+		ExpressionAttributeNames: map[string]string{"#a": "active"},
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":a": &types.AttributeValueMemberBOOL{Value: false},
+		},
 	})
 }
 
-// What the store does not do by itself, but what must not pass unnoticed if it did.
+// What the store does not do by itself, but what must not pass unnoticed if it
+// did.
 func TestRequests(t *testing.T) {
 	m, client := newMirror(t)
 	ctx := t.Context()
@@ -333,7 +375,14 @@ func TestRequests(t *testing.T) {
 		return map[string]types.AttributeValue{"PK": text("TENANT#requests"), "SK": text(sk)}
 	}
 	update := func(sk, expression, condition string, names map[string]string, values map[string]types.AttributeValue) {
-		in := &dynamodb.UpdateItemInput{TableName: aws.String(table), Key: key(sk), UpdateExpression: &expression, ExpressionAttributeNames: names, ExpressionAttributeValues: values, ReturnValues: types.ReturnValueAllNew}
+		in := &dynamodb.UpdateItemInput{
+			TableName:                 aws.String(table),
+			Key:                       key(sk),
+			UpdateExpression:          &expression,
+			ExpressionAttributeNames:  names,
+			ExpressionAttributeValues: values,
+			ReturnValues:              types.ReturnValueAllNew,
+		}
 		if condition != "" {
 			in.ConditionExpression = &condition
 		}
@@ -341,30 +390,94 @@ func TestRequests(t *testing.T) {
 	}
 	one := map[string]types.AttributeValue{":n": number("1")}
 	update("a", "ADD #v :n", "", map[string]string{"#v": "value"}, one)
-	update("a", "ADD #v :n", "", map[string]string{"#v": "value"}, map[string]types.AttributeValue{":n": number("2.50")})
+	update(
+		"a",
+		"ADD #v :n",
+		"",
+		map[string]string{"#v": "value"},
+		map[string]types.AttributeValue{":n": number("2.50")},
+	)
 	update("a", "ADD n :n", "", nil, map[string]types.AttributeValue{":n": number("-100.00")})
 	update("a", "SET n = if_not_exists(n, :n), m = if_not_exists(m, :n)", "", nil, one)
 	update("a", "SET n = :n", "n < :n", nil, one)
 	update("a", "SET n = :n", "n > :n", nil, one)
 	update("a", "SET n = :n", "attribute_exists(n) AND NOT (n = :n OR gone = :n)", nil, one)
 	update("a", "SET n = :n", "n <> :n OR gone <> :n", nil, one)
-	update("a", "SET n = :n", "begins_with(SK, :a)", nil, map[string]types.AttributeValue{":n": number("1"), ":a": text("a")})
+	update(
+		"a",
+		"SET n = :n",
+		"begins_with(SK, :a)",
+		nil,
+		map[string]types.AttributeValue{":n": number("1"), ":a": text("a")},
+	)
 	update("a", "SET n = :n REMOVE m, gone ADD o :n", "", nil, one)
-	update("a", "SET n = :n, n = :n", "", nil, one)                                                           // twice
-	update("a", "SET PK = :n", "", nil, one)                                                                  // a key
-	update("a", "SET n = gone", "", nil, nil)                                                                 // from nothing
-	update("a", "SET value = :n", "", nil, one)                                                               // a reserved word
-	update("a", "SET n = :m", "", nil, one)                                                                   // an unknown value
-	update("a", "SET #m = :n", "", nil, one)                                                                  // an unknown name
-	update("a", "SET n = :n", "", map[string]string{"#v": "value"}, one)                                      // an unused name
-	update("a", "SET n = :n", "", nil, map[string]types.AttributeValue{":n": number("1"), ":m": number("1")}) // an unused value
-	update("a", "SET n = :n", "n = ", nil, one)                                                               // half a condition
-	update("a", "ADD s :n", "", nil, map[string]types.AttributeValue{":n": text("x")})                        // a text
+	update("a", "SET n = :n, n = :n", "", nil, one) // twice
+	update("a", "SET PK = :n", "", nil, one)        // a key
+	update(
+		"a",
+		"SET n = gone",
+		"",
+		nil,
+		nil,
+	) // from nothing
+	update(
+		"a",
+		"SET value = :n",
+		"",
+		nil,
+		one,
+	) // a reserved word
+	update(
+		"a",
+		"SET n = :m",
+		"",
+		nil,
+		one,
+	) // an unknown value
+	update(
+		"a",
+		"SET #m = :n",
+		"",
+		nil,
+		one,
+	) // an unknown name
+	update(
+		"a",
+		"SET n = :n",
+		"",
+		map[string]string{"#v": "value"},
+		one,
+	) // an unused name
+	update(
+		"a",
+		"SET n = :n",
+		"",
+		nil,
+		map[string]types.AttributeValue{":n": number("1"), ":m": number("1")},
+	) // an unused value
+	update(
+		"a",
+		"SET n = :n",
+		"n = ",
+		nil,
+		one,
+	) // half a condition
+	update(
+		"a",
+		"ADD s :n",
+		"",
+		nil,
+		map[string]types.AttributeValue{":n": text("x")},
+	) // a text
 
-	entry := map[string]types.AttributeValue{":l": &types.AttributeValueMemberL{Value: []types.AttributeValue{text("x")}}, ":n": number("1")}
+	entry := map[string]types.AttributeValue{
+		":l": &types.AttributeValueMemberL{Value: []types.AttributeValue{text("x")}},
+		":n": number("1"),
+	}
 	list := map[string]types.AttributeValue{":l": entry[":l"]}
 	update("m", "SET l = :l, m = :m", "", nil, map[string]types.AttributeValue{
-		":l": entry[":l"], ":m": &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"a": number("1")}},
+		":l": entry[":l"],
+		":m": &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"a": number("1")}},
 	})
 	update("m", "SET l = list_append(l, :l)", "size(l) = :n", nil, entry)
 	update("m", "SET l = list_append(l, :l)", "size(l) = :n", nil, entry) // it has grown
@@ -391,11 +504,19 @@ func TestRequests(t *testing.T) {
 
 	token := "token-1"
 	transact := func(token string, items ...types.TransactWriteItem) {
-		_, _ = client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: &token})
+		_, _ = client.TransactWriteItems(
+			ctx,
+			&dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: &token},
+		)
 	}
 	add := func(sk string) types.TransactWriteItem {
 		return types.TransactWriteItem{Update: &types.Update{
-			TableName: aws.String(table), Key: key(sk), UpdateExpression: aws.String("ADD n :n"), ExpressionAttributeValues: one,
+			TableName: aws.String(
+				table,
+			),
+			Key:                       key(sk),
+			UpdateExpression:          aws.String("ADD n :n"),
+			ExpressionAttributeValues: one,
 		}}
 	}
 	absent := func(sk string) types.TransactWriteItem {
@@ -405,14 +526,21 @@ func TestRequests(t *testing.T) {
 	}
 	transact(token, add("c"), absent("d"))
 	transact(token, add("c"), absent("d")) // the same again has no effect
-	// Another transaction under the same token is refused by DynamoDB, but not by DynamoDB Local.
+	// Another transaction under the same token is refused by DynamoDB, but not
+	// by DynamoDB Local.
 	transact("token-2", add("c"), absent("b")) // a condition fails, and nothing happens
 	transact("token-3", add("c"), add("c"))    // one item twice
 	for _, sk := range []string{"a", "b", "c", "d", "m"} {
 		_, _ = client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String(table), Key: key(sk)})
 	}
-	_, _ = client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: aws.String(table), Key: key("a"), ReturnValues: types.ReturnValueAllOld})
-	_, _ = client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String(table), Key: map[string]types.AttributeValue{"PK": text("x")}})
+	_, _ = client.DeleteItem(
+		ctx,
+		&dynamodb.DeleteItemInput{TableName: aws.String(table), Key: key("a"), ReturnValues: types.ReturnValueAllOld},
+	)
+	_, _ = client.GetItem(
+		ctx,
+		&dynamodb.GetItemInput{TableName: aws.String(table), Key: map[string]types.AttributeValue{"PK": text("x")}},
+	)
 	_, _ = client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("another"), Key: key("a")})
 	t.Log(m.calls)
 }

@@ -1,5 +1,5 @@
-// Package standin answers in place of AWS and of the Cart API, with as little work as can be: for measurements of what calls
-// them.
+// Package standin answers in place of AWS and of the Cart API, with as little
+// work as can be: for measurements of what calls them.
 package standin
 
 import (
@@ -19,14 +19,16 @@ import (
 	"github.com/bbws/order-lambda/notify/templates"
 )
 
-// A Server answers the AWS services' and the Cart API's requests of one role with what it needs to get on, always the
-// same. It decides by as little of a request as it can, so that it takes little of the machine.
+// A Server answers the AWS services' and the Cart API's requests of one role
+// with what it needs to get on, always the same. It decides by as little of a
+// request as it can, so that it takes little of the machine.
 type Server struct {
 	order []byte // the recorded order, as DynamoDB JSON
 	role  string // whose requests
 }
 
-// New returns the stand-in for a role. The golden item is that of the store's tests: store/testdata/order.json.
+// New returns the stand-in for a role. The golden item is that of the store's
+// tests: store/testdata/order.json.
 func New(role string, golden []byte) (*Server, error) {
 	invoice := map[string]string{"S": "s3://orders/acme/orders/order_6f1c2a5e-9d5b-4c3a-8b1e-0a1b2c3d4e5f.pdf"}
 	var item map[string]any
@@ -54,17 +56,27 @@ func New(role string, golden []byte) (*Server, error) {
 // Environ returns the variables with which a role uses the stand-in at a URL.
 func Environ(role, url string) []string {
 	return []string{
-		"ROLE=" + role, "ENVIRONMENT=dev", "AWS_REGION=eu-west-1", "DYNAMODB_TABLE_NAME=orders",
+		"ROLE=" + role,
+		"ENVIRONMENT=dev",
+		"AWS_REGION=eu-west-1",
+		"DYNAMODB_TABLE_NAME=orders",
 		"SQS_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/000000000000/queue",
-		"ORDER_EVENTS_TOPIC_ARN=arn:aws:sns:eu-west-1:000000000000:events", "CART_LAMBDA_API_URL=" + url + "/v1.0/cart",
-		"S3_ORDERS_BUCKET=orders", "S3_EMAIL_TEMPLATES_BUCKET=templates", "SES_FROM_ADDRESS=orders@example.com",
+		"ORDER_EVENTS_TOPIC_ARN=arn:aws:sns:eu-west-1:000000000000:events",
+		"CART_LAMBDA_API_URL=" + url + "/v1.0/cart",
+		"S3_ORDERS_BUCKET=orders",
+		"S3_EMAIL_TEMPLATES_BUCKET=templates",
+		"SES_FROM_ADDRESS=orders@example.com",
 		"INTERNAL_NOTIFICATION_EMAIL=team@example.com",
-		"AWS_ENDPOINT_URL=" + url, "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench", "AWS_SESSION_TOKEN=bench",
+		"AWS_ENDPOINT_URL=" + url,
+		"AWS_ACCESS_KEY_ID=bench",
+		"AWS_SECRET_ACCESS_KEY=bench",
+		"AWS_SESSION_TOKEN=bench",
 		"AWS_RESPONSE_CHECKSUM_VALIDATION=when_required",
 	}
 }
 
-// A Transport hands requests to a handler without a network between. A handler that panics breaks the connection.
+// A Transport hands requests to a handler without a network between. A handler
+// that panics breaks the connection.
 type Transport struct{ Handler http.Handler }
 
 // RoundTrip implements http.RoundTripper.
@@ -116,8 +128,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.object(w, path)
 	case bytes.Contains(body, []byte("Action=PublishBatch")):
 		h.Set("Content-Type", "text/xml")
-		_, _ = io.WriteString(w, `<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult>`+
-			`<Successful/><Failed/></PublishBatchResult></PublishBatchResponse>`)
+		_, _ = io.WriteString(
+			w,
+			`<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult>`+
+				`<Successful/><Failed/></PublishBatchResult></PublishBatchResponse>`,
+		)
 	case bytes.Contains(body, []byte("Action=Publish")): // what a base may still do
 		h.Set("Content-Type", "text/xml")
 		_, _ = io.WriteString(w, `<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>`+
@@ -138,7 +153,10 @@ func (s *Server) object(w http.ResponseWriter, path string) {
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(http.StatusNotFound)
-	_, _ = io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code><Message>no</Message></Error>`)
+	_, _ = io.WriteString(
+		w,
+		`<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code><Message>no</Message></Error>`,
+	)
 }
 
 // target answers the services that name their operation in a header.
@@ -147,7 +165,9 @@ func (s *Server) target(operation string, body []byte) []byte {
 	case "GetItem":
 		switch {
 		case bytes.Contains(body, []byte(`"COUNTER#`)):
-			return []byte(`{"Item": {"PK": {"S": "TENANT#acme"}, "SK": {"S": "COUNTER#ORDER#2025"}, "value": {"N": "41"}}}`)
+			return []byte(
+				`{"Item": {"PK": {"S": "TENANT#acme"}, "SK": {"S": "COUNTER#ORDER#2025"}, "value": {"N": "41"}}}`,
+			)
 		case s.role == "order_creator_record" && !bytes.Contains(body, []byte("ORDER#sample")): // the floor's sample
 			return []byte(`{}`) // not yet recorded
 		}
@@ -163,7 +183,11 @@ func (s *Server) target(operation string, body []byte) []byte {
 	case "SendMessage":
 		var sent struct{ MessageBody string }
 		_ = json.Unmarshal(body, &sent)
-		return fmt.Appendf(nil, `{"MessageId": "5fea7756-0ea4-451a-a703-a558b933e274", "MD5OfMessageBody": "%x"}`, md5.Sum([]byte(sent.MessageBody))) //nolint:gosec // as SQS does
+		return fmt.Appendf(
+			nil,
+			`{"MessageId": "5fea7756-0ea4-451a-a703-a558b933e274", "MD5OfMessageBody": "%x"}`,
+			md5.Sum([]byte(sent.MessageBody)),
+		) //nolint:gosec // as SQS does
 	}
 	return []byte(`{}`)
 }
