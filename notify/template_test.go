@@ -71,8 +71,29 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
+// A refusal is a template that is refused, and what its error says.
+type refusal struct{ name, template, want string }
+
+// checkRefused holds that templates are refused, and that the mail then still
+// has its built-in text.
+func checkRefused(t *testing.T, refusals []refusal) {
+	t.Helper()
+	for _, tt := range refusals {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			m, err := customer().Render(placed(), created(placed()), supplier(), tt.template)
+			is.True(err != nil) // refused
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%q does not say %q", err, tt.want)
+			}
+			is.Equal(m.HTML, "")                   // nothing half-done
+			is.True(strings.Contains(m.Text, "R")) // the built-in text is there
+		})
+	}
+}
+
 func TestTemplateRefused(t *testing.T) {
-	for _, tt := range []struct{ name, template, want string }{
+	checkRefused(t, []refusal{
 		{"empty", " \n", "template is empty"},
 		{"not UTF-8", "\xff\xfe<", "not valid UTF-8"},
 		{"too large", strings.Repeat("x", 256<<10+1), "template exceeds 262144 bytes"},
@@ -99,6 +120,11 @@ func TestTemplateRefused(t *testing.T) {
 		{"range in an attribute", `<a title="{{range orderItems}}">`, "nothing else may stand here"},
 		{"end in an attribute", `{{range orderItems}}<a title="{{end}}">`, "nothing else may stand here"},
 		{"range in a title", `<title>{{range orderItems}}x{{end}}</title>`, "nothing else may stand here"},
+	})
+}
+
+func TestTemplateRefusedElement(t *testing.T) {
+	checkRefused(t, []refusal{
 		{"script", "<script>var x = 1</script>", "a mail has no <script>"},
 		{"script in capitals", "<SCRIPT/src=x>", "a mail has no <script>"},
 		{"script with an escaped script", "<script><!--<script></script> {{customerName}}", "a mail has no <script>"},
@@ -123,6 +149,11 @@ func TestTemplateRefused(t *testing.T) {
 		{"refresh", `<meta http-equiv="re&#102;resh" content="0;url=https://evil.example/">`, "<meta http-equiv="},
 		{"value in a style", "<style>a { color: {{orderNumber}} }</style>", "1:19: a style takes no value"},
 		{"no end of a style", "<style></styles>", "</style> is missing"},
+	})
+}
+
+func TestTemplateRefusedTag(t *testing.T) {
+	checkRefused(t, []refusal{
 		{"style attribute", `<a style="{{orderNumber}}">`, "attribute style takes no value"},
 		{"event handler", `<a onclick="f()">`, "event handler onclick"},
 		{"event handler behind a slash", `<img/onerror="f()">`, "broken tag <img>"},
@@ -146,6 +177,11 @@ func TestTemplateRefused(t *testing.T) {
 		{"value in a conditional comment", "<!--[if mso]>{{orderNumber}}<![endif]-->", "a comment takes no value"},
 		{"open tag in a conditional comment", `<!--[if mso]><a href="<![endif]-->{{customerName}}`, "tag without an end"},
 		{"open style in a conditional comment", "<!--[if mso]><style><![endif]-->{{customerName}}<!--[if mso]></style><![endif]-->", "</style> is missing"},
+	})
+}
+
+func TestTemplateRefusedLink(t *testing.T) {
+	checkRefused(t, []refusal{
 		{"link of the customer's", `<a href="{{customerName}}">`, `"customerName" is no link: only trackingUrl`},
 		{"link of an item's", `{{range orderItems}}<a href="{{.productName}}">x</a>{{end}}`, `".productName" is no link`},
 		{"nearest link", `<a href="{{trackingURI}}">`, `did you mean "trackingUrl"?`},
@@ -165,6 +201,11 @@ func TestTemplateRefused(t *testing.T) {
 		{"script link in entities", "<a href='java&#115;cript&colon;x'>", `href leads to "javascript:x"`},
 		{"script link with a tab in entities", "<a href='java&Tab;script:x'>", "href has a space or a control character"},
 		{"data link", `<img src="data:image/png;base64,x">`, `src leads to "data:image/png;base64,x"`},
+	})
+}
+
+func TestTemplateRefusedUnclosed(t *testing.T) {
+	checkRefused(t, []refusal{
 		{"unclosed tag", "<a ", "1:1: tag without an end"},
 		{"unclosed value", "<a title='x>", "tag without an end"},
 		{"unclosed title", "<title>x", "</title> is missing"},
@@ -173,18 +214,7 @@ func TestTemplateRefused(t *testing.T) {
 		{"long name", "{{" + strings.Repeat("x", 1000) + "}}", "xxx…"},
 		{"NUL", "a\x00b", "1:2: control character"},
 		{"NUL in the name of a tag", "<a\x00e>", "1:3: control character"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			is := is.New(t)
-			m, err := customer().Render(placed(), created(placed()), supplier(), tt.template)
-			is.True(err != nil) // refused
-			if !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%q does not say %q", err, tt.want)
-			}
-			is.Equal(m.HTML, "")                   // nothing half-done
-			is.True(strings.Contains(m.Text, "R")) // the built-in text is there
-		})
-	}
+	})
 }
 
 func TestTemplateErrorNamesEverythingAtOnce(t *testing.T) {
@@ -306,6 +336,7 @@ func skeleton(document string) []string {
 				}
 				s = append(s, a.Key+"="+a.Val)
 			}
+		default: // Nothing that a document shows or does.
 		}
 	}
 	return s

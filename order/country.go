@@ -4,7 +4,8 @@ import "strings"
 
 // countries are the codes that ISO 3166-1 assigns, alpha-2, with the names by
 // which the countries are commonly known in English.
-const countries = ";" + "AD:Andorra;AE:United Arab Emirates;AF:Afghanistan;AG:Antigua and Barbuda;AI:Anguilla;AL:Albania;AM:Armenia;" +
+const countries = ";" +
+	"AD:Andorra;AE:United Arab Emirates;AF:Afghanistan;AG:Antigua and Barbuda;AI:Anguilla;AL:Albania;AM:Armenia;" +
 	"AO:Angola;AQ:Antarctica;AR:Argentina;AS:American Samoa;AT:Austria;AU:Australia;AW:Aruba;AX:Åland Islands;" +
 	"AZ:Azerbaijan;BA:Bosnia and Herzegovina;BB:Barbados;BD:Bangladesh;BE:Belgium;BF:Burkina Faso;BG:Bulgaria;" +
 	"BH:Bahrain;BI:Burundi;BJ:Benin;BL:Saint Barthélemy;BM:Bermuda;BN:Brunei;BO:Bolivia;BQ:Caribbean Netherlands;" +

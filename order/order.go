@@ -89,7 +89,7 @@ func (c *Campaign) ValidAt(t Timestamp) bool {
 		return false
 	}
 	to, ok := campaignDate(c.ToDate, 24*time.Hour-time.Microsecond)
-	return c.IsValid && !(ok && t.Time().After(to))
+	return c.IsValid && (!ok || !t.Time().After(to))
 }
 
 // campaignDate reads a time, or a day of South Africa's calendar to which it

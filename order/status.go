@@ -104,7 +104,9 @@ func (o *Order) Apply(u Update, now time.Time) (changed bool, err error) {
 			return false, fmt.Errorf("%w: %s", ErrTransition, explainTransition(o.Status, u.Status))
 		}
 		if o.Status == Cancelled && u.PaymentDetails == nil {
-			return false, InvalidError{{"paymentDetails", "are required: only a payment that came late is refunded after a cancellation"}}
+			return false, InvalidError{{
+				"paymentDetails", "are required: only a payment that came late is refunded after a cancellation",
+			}}
 		}
 		next.Status, changed = u.Status, true
 		entry.Type, entry.Status, entry.Reason = typeOf(u.Status), u.Status, u.Reason
@@ -112,7 +114,8 @@ func (o *Order) Apply(u Update, now time.Time) (changed bool, err error) {
 	if p := u.PaymentDetails; p != nil {
 		switch {
 		case !next.Status.takesPayment():
-			return false, InvalidError{{"paymentDetails", fmt.Sprintf("are not accepted while the order is %s", next.Status)}}
+			message := fmt.Sprintf("are not accepted while the order is %s", next.Status)
+			return false, InvalidError{{"paymentDetails", message}}
 		case p.PaidAt.Time().After(now.Add(maxPaidAhead)):
 			return false, InvalidError{{"paymentDetails.paidAt", "must not be more than a day ahead"}}
 		case o.PaymentDetails.conflicts(*p) && !u.Seen:

@@ -307,7 +307,8 @@ func email(s string) string {
 		}
 	}
 	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || !onlyOf(label, "-", isAlphanumeric) {
+		hyphened := strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-")
+		if label == "" || len(label) > 63 || hyphened || !onlyOf(label, "-", isAlphanumeric) {
 			return message
 		}
 	}

@@ -250,7 +250,8 @@ func explain(err error) failure {
 		return fail(http.StatusBadRequest, "invalid_transition", err.Error(),
 			order.FieldError{Field: "status", Message: err.Error()})
 	case errors.Is(err, order.ErrPageToken):
-		return fail(http.StatusBadRequest, "invalid_page_token", "The page token is malformed, or of another tenant or query.",
+		return fail(http.StatusBadRequest, "invalid_page_token",
+			"The page token is malformed, or of another tenant or query.",
 			order.FieldError{Field: "startAt", Message: "must be the nextToken of a page of the same query"})
 	case errors.Is(err, errUnauthenticated):
 		return fail(http.StatusUnauthorized, "unauthenticated", "The request has no valid token.")
@@ -259,22 +260,27 @@ func explain(err error) failure {
 	case errors.Is(err, order.ErrNotFound), errors.Is(err, order.ErrDeleted):
 		return fail(http.StatusNotFound, "not_found", "There is no such order.")
 	case errors.Is(err, order.ErrChanged):
-		return fail(http.StatusConflict, "order_changed", "Someone else updated the order in between. Read it again and retry.")
+		return fail(http.StatusConflict, "order_changed",
+			"Someone else updated the order in between. Read it again and retry.")
 	case errors.Is(err, order.ErrPaymentExists):
-		return fail(http.StatusConflict, "payment_exists", "The order has another payment. Read it, and send If-Match to replace the payment.")
+		return fail(http.StatusConflict, "payment_exists",
+			"The order has another payment. Read it, and send If-Match to replace the payment.")
 	case errors.Is(err, order.ErrTooManyChanges):
-		return fail(http.StatusConflict, "too_many_changes", "The order has been changed too often to be changed once more.")
+		return fail(http.StatusConflict, "too_many_changes",
+			"The order has been changed too often to be changed once more.")
 	case errors.Is(err, errNotRecorded):
 		return fail(http.StatusConflict, "order_not_recorded",
 			"The order is accepted but not recorded, so it cannot be updated. Read it to see how it stands.")
 	case errors.Is(err, errPrecondition):
-		return fail(http.StatusPreconditionFailed, "precondition_failed", "The order does not match If-Match. Read it again and retry.")
+		return fail(http.StatusPreconditionFailed, "precondition_failed",
+			"The order does not match If-Match. Read it again and retry.")
 	case errors.Is(err, order.ErrKeyReused):
 		return fail(http.StatusUnprocessableEntity, "idempotency_key_reused",
 			"The Idempotency-Key was used with another body. Use a new key for a new request.")
 	default:
 		return fail(http.StatusInternalServerError, "internal",
-			"The request could not be handled, or its outcome is unknown. Try again later; an Idempotency-Key makes that safe for a new order.")
+			"The request could not be handled, or its outcome is unknown. "+
+				"Try again later; an Idempotency-Key makes that safe for a new order.")
 	}
 }
 

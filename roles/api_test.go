@@ -20,96 +20,51 @@ func TestAuthenticate(t *testing.T) {
 		email = "a@example.com"
 		sub   = "5e4d3c2b"
 	)
-	type claims map[string]any
-	for _, tt := range []struct {
-		name   string
-		claims any
-		want   caller
-		err    error
-	}{
-		{"no claims", map[string]any{}, caller{}, errUnauthenticated},
-		{"claims that are none", "x", caller{}, errUnauthenticated},
-		{"no tenant", claims{"email": email}, caller{}, errForbidden},
-		{"a tenant that is no text", claims{"custom:tenantId": 5}, caller{}, errForbidden},
-		{"a malformed tenant", claims{"custom:tenantId": "a#b"}, caller{}, errForbidden},
-		{"a tenant that starts with a dot", claims{"custom:tenantId": ".."}, caller{}, errForbidden},
-		{"a tenant too long", claims{"custom:tenantId": strings.Repeat("a", 129)}, caller{}, errForbidden},
-
-		{
-			"a verified e-mail", claims{"custom:tenantId": acme, "email": email, "email_verified": "true", "sub": sub},
-			caller{acme, email, sub, nil}, nil,
-		},
-		{
-			"an e-mail verified by a boolean",
-			claims{"custom:tenantId": acme, "email": email, "email_verified": true, "sub": sub}, caller{acme, email, sub, nil},
-			nil,
-		},
-		{
-			"an e-mail that is not verified",
-			claims{"custom:tenantId": acme, "email": email, "email_verified": "false", "sub": sub},
-			caller{acme, sub, sub, nil}, nil,
-		},
-		{
-			"an e-mail not verified by a boolean",
-			claims{"custom:tenantId": acme, "email": email, "email_verified": false, "sub": sub}, caller{acme, sub, sub, nil},
-			nil,
-		},
-		{
-			"an e-mail verified in other words",
-			claims{"custom:tenantId": acme, "email": email, "email_verified": "TRUE", "sub": sub}, caller{acme, sub, sub, nil},
-			nil,
-		},
-		{
-			"an e-mail of which nothing is said", claims{"custom:tenantId": acme, "email": email, "sub": sub},
-			caller{acme, sub, sub, nil}, nil,
-		},
-		{
-			"an e-mail that is not verified, and no subject", claims{"custom:tenantId": acme, "email": email},
-			caller{acme, order.SystemUser, "", nil}, nil,
-		},
-		{
-			"a verified e-mail without a subject", claims{"custom:tenantId": acme, "email": email, "email_verified": true},
-			caller{acme, email, "", nil}, nil,
-		},
-		{
-			"an unprintable e-mail", claims{"custom:tenantId": acme, "email": "a\r\nb", "email_verified": true, "sub": sub},
-			caller{acme, sub, sub, nil}, nil,
-		},
-		{
-			"an unprintable subject", claims{"custom:tenantId": acme, "sub": "a\nb"}, caller{acme, order.SystemUser, "", nil},
-			nil,
-		},
-		{"nobody", claims{"custom:tenantId": acme}, caller{acme, order.SystemUser, "", nil}, nil},
-		{
-			"one group", claims{"custom:tenantId": acme, "cognito:groups": "admin"},
-			caller{acme, order.SystemUser, "", []string{"admin"}}, nil,
-		},
-		{
-			"groups with commas", claims{"custom:tenantId": acme, "cognito:groups": "a,admin"},
-			caller{acme, order.SystemUser, "", []string{"a", "admin"}}, nil,
-		},
-		{
-			"groups as a list", claims{"custom:tenantId": acme, "cognito:groups": "[a admin]"},
-			caller{acme, order.SystemUser, "", []string{"a", "admin"}}, nil,
-		},
-		{"no group", claims{"custom:tenantId": acme, "cognito:groups": "[]"}, caller{acme, order.SystemUser, "", nil}, nil},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			is := is.New(t)
-			if c, ok := tt.claims.(claims); ok {
-				tt.claims = map[string]any(c)
-			}
-			got, err := authenticate(map[string]any{"claims": tt.claims})
-			if len(got.groups) == 0 {
-				got.groups = nil
-			}
-			is.Equal(got, tt.want)
-			is.True(errors.Is(err, tt.err))
-		})
-	}
-	t.Run("no authorizer", func(t *testing.T) {
-		_, err := authenticate(nil)
-		is.New(t).True(errors.Is(err, errUnauthenticated))
+	t.Run("by an e-mail address or a subject", func(t *testing.T) {
+		for _, tt := range []struct {
+			name            string
+			email, verified any
+			sub             string
+			user            string
+		}{
+			{"a verified e-mail", email, "true", sub, email},
+			{"an e-mail verified by a boolean", email, true, sub, email},
+			{"an e-mail that is not verified", email, "false", sub, sub},
+			{"an e-mail not verified by a boolean", email, false, sub, sub},
+			{"an e-mail verified in other words", email, "TRUE", sub, sub},
+			{"an e-mail of which nothing is said", email, nil, sub, sub},
+			{"an e-mail that is not verified, and no subject", email, nil, "", order.SystemUser},
+			{"a verified e-mail without a subject", email, true, "", email},
+			{"an unprintable e-mail", "a\r\nb", "true", sub, sub},
+			{"an unprintable subject", nil, nil, "a\nb", order.SystemUser},
+			{"nobody", nil, nil, "", order.SystemUser},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				is := is.New(t)
+				got, err := authenticate(withClaims(map[string]any{
+					"custom:tenantId": acme, "email": tt.email, "email_verified": tt.verified, "sub": tt.sub,
+				}))
+				is.NoErr(err)
+				is.Equal(got.tenantID, acme)
+				is.Equal(got.user, tt.user)
+				if order.IsText(tt.sub) {
+					is.Equal(got.subject, tt.sub)
+				} else {
+					is.Equal(got.subject, "")
+				}
+				is.Equal(len(got.groups), 0)
+			})
+		}
+	})
+	t.Run("with groups", func(t *testing.T) {
+		is := is.New(t)
+		for claim, want := range map[string][]string{
+			"admin": {"admin"}, "a,admin": {"a", "admin"}, "[a admin]": {"a", "admin"}, "[]": {},
+		} {
+			got, err := authenticate(withClaims(map[string]any{"custom:tenantId": acme, "cognito:groups": claim}))
+			is.NoErr(err)
+			is.Equal(got.groups, want)
+		}
 	})
 	t.Run("an administrator is in the group admin, by its whole name", func(t *testing.T) {
 		is := is.New(t)
@@ -121,6 +76,34 @@ func TestAuthenticate(t *testing.T) {
 		}
 	})
 }
+
+func TestAuthenticateRefuses(t *testing.T) {
+	tenant := func(id any) map[string]any { return withClaims(map[string]any{"custom:tenantId": id}) }
+	for _, tt := range []struct {
+		name       string
+		authorizer map[string]any
+		err        error
+	}{
+		{"no authorizer", nil, errUnauthenticated},
+		{"no claims", withClaims(map[string]any{}), errUnauthenticated},
+		{"claims that are none", withClaims("x"), errUnauthenticated},
+		{"no tenant", withClaims(map[string]any{"email": "a@example.com"}), errForbidden},
+		{"a tenant that is no text", tenant(5), errForbidden},
+		{"a malformed tenant", tenant("a#b"), errForbidden},
+		{"a tenant that starts with a dot", tenant(".."), errForbidden},
+		{"a tenant too long", tenant(strings.Repeat("a", 129)), errForbidden},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			got, err := authenticate(tt.authorizer)
+			is.Equal(got, caller{})
+			is.True(errors.Is(err, tt.err))
+		})
+	}
+}
+
+// withClaims returns what the authorizer passes on.
+func withClaims(claims any) map[string]any { return map[string]any{"claims": claims} }
 
 func TestAPI(t *testing.T) {
 	t.Run("answers a panic like any other fault", func(t *testing.T) {
@@ -165,7 +148,7 @@ func TestAPI(t *testing.T) {
 func TestAPIAnswersInTime(t *testing.T) {
 	hangs := func(ctx context.Context, _ request) (response, error) {
 		<-ctx.Done()
-		return response{}, ctx.Err()
+		return response{status: http.StatusOK}, ctx.Err()
 	}
 	for _, tt := range []struct {
 		name string

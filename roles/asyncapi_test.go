@@ -115,7 +115,8 @@ func TestAsyncAPI(t *testing.T) {
 
 func testMessageExamples(t *testing.T, a *asyncAPI) {
 	is := is.New(t)
-	for message, schema := range map[string]string{"creation": "Creation", "event": "Event", "unpublished": "Unpublished"} {
+	schemas := map[string]string{"creation": "Creation", "event": "Event", "unpublished": "Unpublished"}
+	for message, schema := range schemas {
 		is.True(len(a.Components.Messages[message].Examples) > 0) // has an example
 		for _, example := range a.Components.Messages[message].Examples {
 			is.NoErr(a.check(schema, example.Payload))
@@ -165,34 +166,45 @@ func testEvents(t *testing.T, a *asyncAPI) {
 	}
 	types[0] = string(order.EventCreated)
 	types = append(types, string(order.EventPaymentUpdated))
-	o := order.Order{ID: orderID, TenantID: acme, Number: "ORD-2025-00001", CustomerEmail: "thandi@example.com", DateCreated: at}
+	o := order.Order{
+		ID: orderID, TenantID: acme, Number: "ORD-2025-00001", CustomerEmail: "thandi@example.com", DateCreated: at,
+	}
 	for i, name := range types {
 		e := o.Event(order.Entry{
-			Sequence: i + 1, Type: order.EventType(name.(string)), Status: order.Paid, Date: order.NewTimestamp(noon.Add(time.Hour)), TraceID: "1-2-3",
+			Sequence: i + 1, Type: order.EventType(name.(string)), Status: order.Paid,
+			Date: order.NewTimestamp(noon.Add(time.Hour)), TraceID: "1-2-3",
 		})
 		is.NoErr(a.check("Event", e))
 		is.Equal(fieldsOf(t, e), a.properties("Event"))
 	}
 	documented := a.Components.Schemas["Event"].Properties["eventType"].(map[string]any)["enum"].([]any)
 	is.Equal(documented, types) // these and no others
-	is.True(a.check("Event", o.Event(order.Entry{Sequence: 9, Type: order.EventMailFailed, Status: order.Paid, Date: at})) != nil)
+	private := o.Event(order.Entry{Sequence: 9, Type: order.EventMailFailed, Status: order.Paid, Date: at})
+	is.True(a.check("Event", private) != nil)
 }
 
 // testServed holds the types that each consumer serves to what its channel says.
 func testServed(t *testing.T, a *asyncAPI) {
 	for channel, role := range map[string]string{
-		"documents": "order_pdf_creator", "teamMails": "order_internal_notifier", "customerMails": "customer_order_confirmation",
+		"documents":     "order_pdf_creator",
+		"teamMails":     "order_internal_notifier",
+		"customerMails": "customer_order_confirmation",
 	} {
 		t.Run(role, func(t *testing.T) {
 			is := is.New(t)
 			serves := servedBy(t, role)
+			words := strings.FieldsFunc(a.Channels[channel].Description, func(r rune) bool {
+				return strings.ContainsRune(" \n,", r)
+			})
+			for i := range words {
+				words[i] = strings.TrimSuffix(words[i], ".")
+			}
 			for _, status := range order.Statuses() {
 				name := "order." + string(status)
 				if status == order.Pending {
 					name = "order.created"
 				}
-				is.Equal(serves(order.EventType(name)), strings.Contains(a.Channels[channel].Description, name+",") ||
-					strings.Contains(a.Channels[channel].Description, name+" ") || strings.Contains(a.Channels[channel].Description, name+"."))
+				is.Equal(serves(order.EventType(name)), slices.Contains(words, name))
 			}
 			is.True(!serves(order.EventPaymentUpdated))
 			is.True(!serves("order.shipped")) // nobody knows it

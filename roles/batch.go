@@ -129,7 +129,8 @@ func (c *consumer) invoke(ctx context.Context, payload []byte) ([]byte, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				waits[record.ReceiptHandle] = wait
-				answer.BatchItemFailures = append(answer.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
+				failure := events.SQSBatchItemFailure{ItemIdentifier: record.MessageId}
+				answer.BatchItemFailures = append(answer.BatchItemFailures, failure)
 			}
 			return nil
 		})
@@ -148,7 +149,9 @@ func (c *consumer) invoke(ctx context.Context, payload []byte) ([]byte, error) {
 // handleRecord handles one record within work and says whether it failed and
 // how long it should wait before it comes again. The invocation itself goes on
 // until its own deadline.
-func (c *consumer) handleRecord(work, invocation context.Context, record events.SQSMessage) (wait time.Duration, failed bool) {
+func (c *consumer) handleRecord(
+	work, invocation context.Context, record events.SQSMessage,
+) (wait time.Duration, failed bool) {
 	m := newMessage(record, c.now())
 	ctx := forMessage(work, m)
 
@@ -194,14 +197,19 @@ func (c *consumer) putOff(ctx context.Context, m message, err error) error {
 	tidy, cancel := afterwards(ctx)
 	defer cancel()
 	sendErr := c.queue.SendLater(tidy, queue.Delayed{
-		Body: string(m.body), TenantID: m.tenant, TraceHeader: m.trace, Delay: wait, FirstSent: m.firstSent, Attempt: m.attempt + 1,
+		Body: string(m.body), TenantID: m.tenant, TraceHeader: m.trace,
+		Delay: wait, FirstSent: m.firstSent, Attempt: m.attempt + 1,
 	})
 	if sendErr != nil {
 		logger(ctx).Warn().Str("error", redact(sendErr.Error())).Msg("message not put off")
 		return sendErr
 	}
 	count(ctx, messagesDelayed)
-	logger(ctx).Warn().Str("error", redact(err.Error())).Int("attempt", m.attempt+1).Dur("retryInMs", wait).Msg("message put off")
+	logger(ctx).Warn().
+		Str("error", redact(err.Error())).
+		Int("attempt", m.attempt+1).
+		Dur("retryInMs", wait).
+		Msg("message put off")
 	return nil
 }
 
@@ -250,7 +258,8 @@ func newMessage(record events.SQSMessage, now time.Time) message {
 		firstSent: now,
 		attempt:   int(number(record.MessageAttributes[queue.AttributeAttempt].StringValue, 0)),
 	}
-	for _, at := range []*string{record.MessageAttributes[queue.AttributeFirstSent].StringValue, attribute("SentTimestamp")} {
+	firstSent := record.MessageAttributes[queue.AttributeFirstSent].StringValue
+	for _, at := range []*string{firstSent, attribute("SentTimestamp")} {
 		if ms := number(at, 0); ms > 0 {
 			m.firstSent = time.UnixMilli(ms)
 			break

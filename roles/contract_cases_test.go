@@ -133,11 +133,14 @@ func probes(doc *openapi3.T, d draft) []probe {
 		for _, good := range goodValues(p) {
 			for _, v := range values(p.Schema, good, false) {
 				text := fmt.Sprint(v.value)
-				if p.In == "path" && (text == "" || strings.Contains(text, "/")) || p.In == "header" && !fitsHeader(text) || slices.Contains(tried, v.keyword+text) {
-					continue // another route, no HTTP at all, or nothing new
+				elsewhere := p.In == "path" && (text == "" || strings.Contains(text, "/"))
+				impossible := p.In == "header" && !fitsHeader(text)
+				if elsewhere || impossible || slices.Contains(tried, v.keyword+text) {
+					continue
 				}
 				tried = append(tried, v.keyword+text)
-				all = append(all, probe{at + " " + p.In + " " + p.Name + " " + v.keyword, v.inside, field, func(d *draft) { set(d, text) }})
+				name := at + " " + p.In + " " + p.Name + " " + v.keyword
+				all = append(all, probe{name, v.inside, field, func(d *draft) { set(d, text) }})
 			}
 		}
 		good := goodValues(p)[0]
@@ -199,7 +202,8 @@ func bodyProbes(at string, schema *openapi3.SchemaRef, path []string, good any) 
 	}
 	add("additionalProperties", true, field, object)
 	for _, unknown := range []string{"unexpected", "tenantId", strings.ToUpper(slices.Sorted(maps.Keys(s.Properties))[0])} {
-		add("additionalProperties", false, strings.TrimPrefix(strings.Join(append(slices.Clone(path), unknown), "."), "."), with(object, unknown, "x"))
+		at := strings.TrimPrefix(strings.Join(append(slices.Clone(path), unknown), "."), ".")
+		add("additionalProperties", false, at, with(object, unknown, "x"))
 	}
 	if s.MinProps > 0 {
 		add("minProperties", false, field, map[string]any{})
@@ -296,10 +300,14 @@ func values(ref *openapi3.SchemaRef, good any, inJSON bool) []candidate {
 	}
 	if s.Type.Is("integer") {
 		if s.Min != nil {
-			all = append(all, candidate{"minimum", true, int(*s.Min)}, candidate{"minimum", false, int(*s.Min) - 1}, candidate{"minimum", false, -1 << 40})
+			least := int(*s.Min)
+			all = append(all, candidate{"minimum", true, least},
+				candidate{"minimum", false, least - 1}, candidate{"minimum", false, -1 << 40})
 		}
 		if s.Max != nil {
-			all = append(all, candidate{"maximum", true, int(*s.Max)}, candidate{"maximum", false, int(*s.Max) + 1}, candidate{"maximum", false, "99999999999999999999"})
+			most := int(*s.Max)
+			all = append(all, candidate{"maximum", true, most},
+				candidate{"maximum", false, most + 1}, candidate{"maximum", false, "99999999999999999999"})
 		}
 		return all
 	}
@@ -435,15 +443,20 @@ func special(ref *openapi3.SchemaRef) []string {
 	case "#/components/schemas/Email":
 		return []string{
 			a("a", 64) + "@example.com", a("a", 65) + "@example.com", "a@" + a("b", 63) + ".com", "a@" + a("b", 64) + ".com",
-			"a@b.c", "a@b", "a@-b.com", "a@b-.com", "a@b.c.", "a@.b.c", "a..b@c.de", ".a@b.cd", "a.@b.cd", "a@b@c.de", "!#$%&'*+/=?^_`{|}~-@b.cd",
-			`"a b"@c.de`, "a@[127.0.0.1]", "a@xn--bcher-kva.example", "a@bücher.example", "A <a@b.cd>", "a@b.cd,e@f.gh", "mailto:a@b.cd",
+			"a@b.c", "a@b", "a@-b.com", "a@b-.com", "a@b.c.", "a@.b.c", "a..b@c.de", ".a@b.cd", "a.@b.cd", "a@b@c.de",
+			"!#$%&'*+/=?^_`{|}~-@b.cd",
+			`"a b"@c.de`, "a@[127.0.0.1]", "a@xn--bcher-kva.example", "a@bücher.example",
+			"A <a@b.cd>", "a@b.cd,e@f.gh", "mailto:a@b.cd",
 		}
 	case "#/components/schemas/Time":
 		return []string{
-			"2025-12-30T10:30:00+02:00", "2025-12-30T10:30:00.123456789-11:59", "2024-02-29T23:59:59Z", "2025-12-30T10:30:00z", "2025-12-30t10:30:00Z",
+			"2025-12-30T10:30:00+02:00", "2025-12-30T10:30:00.123456789-11:59", "2024-02-29T23:59:59Z",
+			"2025-12-30T10:30:00z", "2025-12-30t10:30:00Z",
 			"2025-12-30T9:30:00Z", "2025-12-30T10:30:00,5Z", "2025-12-30T10:30:60Z", "2025-12-30T24:00:00Z", "2025-12-30T10:30:00+24:00",
-			"2025-12-30T10:30:00+02:60", "2025-12-30T10:30:00+0200", "2025-13-30T10:30:00Z", "2025-00-30T10:30:00Z", "2025-12-32T10:30:00Z", "2025-12-00T10:30:00Z",
-			"2025-12-30 10:30:00Z", "2025-12-30T10:30Z", "2025-12-30T10:30:00", "2025-12-30", "20251230T103000Z", "+2025-12-30T10:30:00Z", "2025-12-30T10:30:00.Z",
+			"2025-12-30T10:30:00+02:60", "2025-12-30T10:30:00+0200", "2025-13-30T10:30:00Z", "2025-00-30T10:30:00Z",
+			"2025-12-32T10:30:00Z", "2025-12-00T10:30:00Z",
+			"2025-12-30 10:30:00Z", "2025-12-30T10:30Z", "2025-12-30T10:30:00", "2025-12-30",
+			"20251230T103000Z", "+2025-12-30T10:30:00Z", "2025-12-30T10:30:00.Z",
 		}
 	}
 	return nil

@@ -233,14 +233,17 @@ func (a *testedAPI) record(t *testing.T, tenant string, status order.Status) ord
 	campaign := order.Campaign{ID: "c-1", Code: "SUMMER25", FromDate: "2025-12-01", IsValid: true, Active: true}
 	o, err := order.New(accepted, c, order.Cart{
 		ID: c.CartID, TenantID: tenant, Currency: "ZAR", Shipping: free, Campaign: &campaign,
-		Items: []order.CartItem{{ID: "line-1", ProductID: "p-1", ProductName: "Rooibos", Quantity: 2, UnitPrice: price, Discount: free}},
+		Items: []order.CartItem{{
+			ID: "line-1", ProductID: "p-1", ProductName: "Rooibos", Quantity: 2, UnitPrice: price, Discount: free,
+		}},
 	}, rate)
 	is.NoErr(err)
 	o.Status = status
 	is.NoErr(a.orders.Record(t.Context(), o))
 	for kind, number := range map[order.DocumentKind]string{order.ProForma: "", order.TaxInvoice: "INV-2025-00001"} {
 		is.NoErr(a.orders.AddDocument(t.Context(), tenant, o.ID, order.Document{
-			Kind: kind, Number: number, DateIssued: o.DateCreated, URL: "s3://orders/" + tenant + "/orders/order_" + o.ID + ".pdf",
+			Kind: kind, Number: number, DateIssued: o.DateCreated,
+			URL: "s3://orders/" + tenant + "/orders/order_" + o.ID + ".pdf",
 		}))
 	}
 	return o
@@ -252,7 +255,8 @@ func (a *testedAPI) delete(t *testing.T, tenant, orderID string) {
 	_, err := db.Client().UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
 		TableName: aws.String(contractTable),
 		Key: map[string]types.AttributeValue{
-			"PK": &types.AttributeValueMemberS{Value: "TENANT#" + tenant}, "SK": &types.AttributeValueMemberS{Value: "ORDER#" + orderID},
+			"PK": &types.AttributeValueMemberS{Value: "TENANT#" + tenant},
+			"SK": &types.AttributeValueMemberS{Value: "ORDER#" + orderID},
 		},
 		UpdateExpression:          aws.String("SET active = :no"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{":no": &types.AttributeValueMemberBOOL{Value: false}},
@@ -265,8 +269,10 @@ func (a *testedAPI) delete(t *testing.T, tenant, orderID string) {
 func creation(tenant string) order.Creation {
 	return order.Creation{
 		OrderID: order.NewID(), TenantID: tenant, CustomerEmail: "thandi@example.com", CartID: "cart-1001",
-		BillingAddress: order.BillingAddress{Street: "12 Long Street", City: "Cape Town", Province: "Western Cape", PostalCode: "8001", Country: "ZA"},
-		PaymentMethod:  order.DefaultPaymentMethod, CreatedBy: "thandi@example.com",
+		BillingAddress: order.BillingAddress{
+			Street: "12 Long Street", City: "Cape Town", Province: "Western Cape", PostalCode: "8001", Country: "ZA",
+		},
+		PaymentMethod: order.DefaultPaymentMethod, CreatedBy: "thandi@example.com",
 	}
 }
 

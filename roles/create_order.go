@@ -93,11 +93,13 @@ func (h *createOrder) handle(ctx context.Context, r request) (response, error) {
 	return res, nil
 }
 
-func (h *createOrder) accept(ctx context.Context, c order.Creation, key *store.IdempotencyKey) (order.Order, bool, error) {
+func (h *createOrder) accept(
+	ctx context.Context, c order.Creation, key *store.IdempotencyKey,
+) (o order.Order, replayed bool, err error) {
 	if key != nil {
 		return h.orders.AcceptOnce(ctx, c, *key)
 	}
-	o, err := h.orders.Accept(ctx, c)
+	o, err = h.orders.Accept(ctx, c)
 	return o, false, err
 }
 
@@ -131,8 +133,11 @@ func idempotencyKey(r request) (string, order.InvalidError) {
 	if len(values) == 0 {
 		return "", nil
 	}
+	wrong := func(message string) (string, order.InvalidError) {
+		return "", order.InvalidError{{Field: "Idempotency-Key", Message: message}}
+	}
 	if len(values) > 1 {
-		return "", order.InvalidError{{Field: "Idempotency-Key", Message: "must come once"}}
+		return wrong("must come once")
 	}
 	key := values[0]
 	visible := true
@@ -140,7 +145,7 @@ func idempotencyKey(r request) (string, order.InvalidError) {
 		visible = visible && '!' <= key[i] && key[i] <= '~'
 	}
 	if key == "" || len(key) > most || !visible {
-		return "", order.InvalidError{{Field: "Idempotency-Key", Message: fmt.Sprintf("must be 1 to %d visible ASCII characters", most)}}
+		return wrong(fmt.Sprintf("must be 1 to %d visible ASCII characters", most))
 	}
 	return key, nil
 }

@@ -109,10 +109,12 @@ func fullCart() map[string]any {
 			"quantity": json.Number("7"), "unitPrice": json.Number("22.22"), "discount": json.Number("3.33"),
 		}},
 		"campaign": map[string]any{
-			"id": "campaign-1", "code": "request-campaigncode", "description": "description-1", "discountPercentage": json.Number("12.5"),
-			"productId": "product-2", "termsConditionsLink": "https://example.com/terms", "fromDate": "2001-01-01", "toDate": "2999-12-31",
-			"isValid": true, "dateCreated": "2001-02-03T04:05:06.000000Z", "dateLastUpdated": "2002-03-04T05:06:07.000000Z",
-			"lastUpdatedBy": "marketing-1", "active": true,
+			"id": "campaign-1", "code": "request-campaigncode", "description": "description-1",
+			"discountPercentage": json.Number("12.5"), "productId": "product-2",
+			"termsConditionsLink": "https://example.com/terms", "fromDate": "2001-01-01", "toDate": "2999-12-31",
+			"isValid": true, "dateCreated": "2001-02-03T04:05:06.000000Z",
+			"dateLastUpdated": "2002-03-04T05:06:07.000000Z",
+			"lastUpdatedBy":   "marketing-1", "active": true,
 		},
 	}
 }

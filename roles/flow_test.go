@@ -234,7 +234,8 @@ func (w *world) deliver(name string) (delivered int, failed []string) {
 		failed = append(failed, f.ItemIdentifier)
 	}
 	for _, m := range got.Messages {
-		if _, err := client.DeleteMessage(w.t.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle}); err != nil {
+		done := &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle}
+		if _, err := client.DeleteMessage(w.t.Context(), done); err != nil {
 			w.t.Fatal(err)
 		}
 	}

@@ -13,8 +13,7 @@ import (
 
 // withTrace is a context whose invocation has a trace.
 func withTrace(ctx context.Context, header string) context.Context {
-	// The key that aws-lambda-go sets.
-	return context.WithValue(ctx, "x-amzn-trace-id", header) //nolint:revive,staticcheck
+	return context.WithValue(ctx, "x-amzn-trace-id", header) //nolint:staticcheck // The key that aws-lambda-go sets.
 }
 
 // invoke calls a function several times and returns its log lines.

@@ -155,8 +155,8 @@ func TestMeasureSince(t *testing.T) {
 
 // TestMetricsSchemaRefuses shows that the check above can fail: each change breaks a rule of the specification.
 func TestMetricsSchemaRefuses(t *testing.T) {
-	const document = `{"_aws": {"Timestamp": 1767090600000, "CloudWatchMetrics": [{"Namespace": "OrderService", "Dimensions": [["role"]],
-		"Metrics": [{"Name": "MailsSent", "Unit": "Count"}]}]}, "role": "get_order", "MailsSent": 1}`
+	const document = `{"_aws": {"Timestamp": 1767090600000, "CloudWatchMetrics": [
+		{"Namespace": "OrderService", "Dimensions": [["role"]], "Metrics": [{"Name": "MailsSent", "Unit": "Count"}]}]}, "role": "get_order", "MailsSent": 1}`
 	valid := emf(t)
 	is.New(t).NoErr(valid([]byte(document)))
 	long := strings.Repeat("x", 1025)

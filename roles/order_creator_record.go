@@ -148,7 +148,10 @@ func (r *recorder) record(ctx context.Context, c order.Creation, accepted order.
 func (r *recorder) doubt(ctx context.Context, o order.Order, basket order.Cart) {
 	if basket.Total != nil && *basket.Total != o.Total {
 		count(ctx, cartTotalMismatch)
-		logger(ctx).Warn().Str("cartTotal", basket.Total.String()).Str("orderTotal", o.Total.String()).Msg("cart total differs")
+		logger(ctx).Warn().
+			Str("cartTotal", basket.Total.String()).
+			Str("orderTotal", o.Total.String()).
+			Msg("cart total differs")
 	}
 	if o.Campaign != nil && !o.Campaign.ValidAt(o.DateCreated) {
 		count(ctx, campaignsInvalid)

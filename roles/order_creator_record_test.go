@@ -292,7 +292,9 @@ func TestRecorderPermanent(t *testing.T) {
 		})
 	}
 	t.Run("a message without readable ids touches no order", func(t *testing.T) {
-		for _, body := range []string{`{`, `{}`, `{"orderId": "` + orderID + `"}`, `{"tenantId": "acme"}`, `{"orderId": "x", "tenantId": "acme"}`} {
+		for _, body := range []string{
+			`{`, `{}`, `{"orderId": "` + orderID + `"}`, `{"tenantId": "acme"}`, `{"orderId": "x", "tenantId": "acme"}`,
+		} {
 			is := is.New(t)
 			ctx, _ := invocation(t)
 			f := newRecords(t)

@@ -2,6 +2,7 @@ package roles
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,9 @@ func (f *fakeDocuments) IssueDocument(
 	if before, ok := f.issued[kind]; ok {
 		return before, nil
 	}
-	return store.IssuedDocument{Number: kind.Series() + "-2026-00001", DateIssued: order.NewTimestamp(noon.Add(time.Hour)), Supplier: s}, nil
+	return store.IssuedDocument{
+		Number: kind.Series() + "-2026-00001", DateIssued: order.NewTimestamp(noon.Add(time.Hour)), Supplier: s,
+	}, nil
 }
 
 func (f *fakeDocuments) Create(
@@ -214,7 +217,7 @@ func TestDocumentsFail(t *testing.T) {
 			err := f.handle(ctx, orderIn(t, order.Paid, order.Refunded))
 			is.Equal(strings.Join(f.calls, ", "), tt.calls) // and no later one is tried
 			is.Equal(counted(ctx, documentsCreated), tt.made)
-			is.Equal(isPermanent(err), tt.err == never)
+			is.Equal(isPermanent(err), errors.Is(tt.err, never))
 			is.Equal(isOutage(err), tt.fail == "supplier")
 			is.True(strings.HasPrefix(err.Error(), "pro_forma: ") || strings.HasPrefix(err.Error(), "tax_invoice: ")) // which
 		})

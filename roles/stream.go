@@ -106,7 +106,8 @@ func readNews(event streamEvent) []newsItem {
 		at := r.Change.SequenceNumber
 		orderID, told, err := store.News(r.Change.NewImage, r.Change.OldImage)
 		if err != nil {
-			news = append(news, newsItem{at, order.Event{OrderID: orderID}, &order.PermanentError{Reason: "record of the stream is malformed", Err: err}})
+			err = &order.PermanentError{Reason: "record of the stream is malformed", Err: err}
+			news = append(news, newsItem{at, order.Event{OrderID: orderID}, err})
 		}
 		for _, e := range told {
 			news = append(news, newsItem{at: at, event: e})

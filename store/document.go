@@ -87,7 +87,9 @@ func (s *Store) issue(
 	return IssuedDocument{number, at, supplier}, err
 }
 
-func (s *Store) issuedDocument(ctx context.Context, tenantID, orderID string, kind order.DocumentKind) (IssuedDocument, error) {
+func (s *Store) issuedDocument(
+	ctx context.Context, tenantID, orderID string, kind order.DocumentKind,
+) (IssuedDocument, error) {
 	var item documentItem
 	err := s.get(tenantID, documentKey(orderID, kind)).One(ctx, &item)
 	return IssuedDocument{item.Number, item.DateIssued, order.Supplier(item.Supplier)},
@@ -104,7 +106,9 @@ type NumberedDocument struct {
 // NumberedDocuments returns the documents of a supplier's series in a year, in
 // the order of their numbers as text (AP7). The index behind it may lag a
 // little.
-func (s *Store) NumberedDocuments(ctx context.Context, supplierID, series string, year int) ([]NumberedDocument, error) {
+func (s *Store) NumberedDocuments(
+	ctx context.Context, supplierID, series string, year int,
+) ([]NumberedDocument, error) {
 	var items []keyItem
 	err := s.table.Get(attrGSI2PK, supplierSeriesKey(supplierID, series, year)).Index(indexByID).All(ctx, &items)
 	if err != nil {

@@ -25,7 +25,9 @@ type IdempotencyKey struct {
 // of the first: replayed says that the order is another call's, and the order
 // comes back as it stands. The same key with another body is ErrKeyReused, the
 // key of a deleted order ErrDeleted.
-func (s *Store) AcceptOnce(ctx context.Context, c order.Creation, key IdempotencyKey) (o order.Order, replayed bool, err error) {
+func (s *Store) AcceptOnce(
+	ctx context.Context, c order.Creation, key IdempotencyKey,
+) (o order.Order, replayed bool, err error) {
 	now := s.now()
 	claim := idempotencyItem{
 		PK:          tenantKey(c.TenantID),

@@ -186,7 +186,9 @@ func (s *Store) whyNotUpdated(ctx context.Context, o order.Order, own order.Entr
 // NoteMailFailed adds to an order's history that a role's mail about an entry
 // could not be sent, unless the history says so already. It does not count as
 // an update: DateLastUpdated stays. The errors are those of Order.
-func (s *Store) NoteMailFailed(ctx context.Context, tenantID, orderID string, about order.Entry, role, reason string) error {
+func (s *Store) NoteMailFailed(
+	ctx context.Context, tenantID, orderID string, about order.Entry, role, reason string,
+) error {
 	const attempts = 5 // Somebody else may add an entry in between.
 	for range attempts {
 		o, err := s.Order(ctx, tenantID, orderID)

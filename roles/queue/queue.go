@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -227,5 +228,5 @@ func names(handles []string) string {
 // seconds returns a time in whole seconds, rounded up and at most most.
 func seconds(d, most time.Duration) int32 {
 	d = max(0, min(d, most))
-	return int32((d + time.Second - 1) / time.Second)
+	return int32(math.Ceil(d.Seconds()))
 }
