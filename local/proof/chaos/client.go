@@ -193,7 +193,7 @@ func (sim *simulation) order(n int) {
 		return
 	}
 	if r.IntN(15) == 0 { // An operator deletes the order, some time.
-		after := time.Duration(r.IntN(1800)) * time.Second
+		after := time.Duration(r.IntN([]int{20, 1800}[r.IntN(2)])) * time.Second
 		sim.turn("operator of "+a.client, after, func() { sim.erase(a.tenant, wi.orderID) })
 	}
 	if r.IntN(2) == 0 {
