@@ -23,7 +23,7 @@ var (
 func (c colour) String() string { return fmt.Sprintf("#%02X%02X%02X", c.r, c.g, c.b) }
 
 // accentOf returns a colour of the form #RRGGBB, dark enough to be read on
-// white. What is no colour is ink.
+// white. If the text is not a colour, it returns ink.
 func accentOf(s string) colour {
 	n, err := strconv.ParseUint(strings.TrimPrefix(s, "#"), 16, 24)
 	if err != nil {

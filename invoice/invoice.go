@@ -52,16 +52,15 @@ func New(objects Objects, ordersBucket, templatesBucket string, now func() time.
 
 // Supplier returns who sells to a tenant's customers: what
 // branding/{tenantId}/company.json says, else branding/company.json, else
-// order.PlainSupplier. The error says that one which may be there cannot be read
-// now, or that an operator must mend it: with the wrong supplier, or half of it,
-// no document is made.
+// order.PlainSupplier. It returns an error if a file cannot be read now or is
+// malformed, because a document must never show the wrong supplier.
 func (c *Creator) Supplier(ctx context.Context, tenantID string) (order.Supplier, error) {
 	supplier, _, err := c.company(ctx, tenantID)
 	return supplier, err
 }
 
 // company returns the supplier and the folder with its company.json, which is
-// "" where there is none.
+// "" if there is none.
 func (c *Creator) company(
 	ctx context.Context, tenantID string,
 ) (_ order.Supplier, folder string, _ error) {
@@ -108,10 +107,10 @@ type Created struct {
 	Warnings []error // why the document has less branding than it could have
 }
 
-// Create draws a document and stores it, over one that is there: Render says
-// what of the arguments it shows. The error is an order.PermanentError where there
-// can never be a document; else S3 did not give the logo or take the document,
-// and it can be tried again.
+// Create draws a document and stores it, replacing one that is there. Render
+// says which parts of the arguments it shows. The error is an
+// *order.PermanentError if there can never be a document; any other error comes
+// from S3, and another try may succeed.
 func (c *Creator) Create(
 	ctx context.Context, o order.Order, d order.Document, s order.Supplier,
 ) (Created, error) {
@@ -183,8 +182,8 @@ type Report struct {
 // it stood at the entry that calls for the document, which is the last of its
 // history. Of the document the kind, the number and the day of issue are shown;
 // a credit note also names the tax invoice among the order's documents. The
-// same arguments always make the same bytes. The error is an order.PermanentError
-// where the order has more lines than an order can have.
+// same arguments always make the same bytes. The error is an
+// *order.PermanentError if the order has more lines than an order can have.
 func Render(o order.Order, d order.Document, s order.Supplier, logo Logo) ([]byte, Report, error) {
 	if len(o.Items) > order.MaxItems {
 		reason := fmt.Sprintf("document of more than %d lines", order.MaxItems)

@@ -143,8 +143,8 @@ func (l *layout) choose() wording {
 	return w
 }
 
-// name returns the document's title with its number, or the order's where it
-// has none.
+// name returns the document's title with its number, or the order's number if
+// it has none.
 func (l *layout) name() string {
 	if l.d.Number == "" {
 		return l.title + " " + l.o.Number
@@ -264,7 +264,7 @@ func (l *layout) parties() {
 
 // recipient returns the lines that say who receives the document. The first
 // says who it is: company or name, else the e-mail address, which also follows
-// at once where the fonts cannot show the name.
+// the name if the fonts cannot show it.
 func (l *layout) recipient() []string {
 	a := &l.o.BillingAddress
 	who := []string{a.Company, a.FullName}
@@ -355,8 +355,8 @@ const (
 )
 
 // measure chooses the columns so that the widest figure of the order fits each,
-// and leaves the rest to the names. The size shrinks where the names would have
-// too little.
+// and leaves the rest to the names. The size shrinks if the names would have
+// too little room.
 func (l *layout) measure() table {
 	const gap, least, smallest = 14.0, 150.0, 6.0
 	t := table{size: 9, name: left + numberWidth, figures: make([][3]string, len(l.o.Items))}

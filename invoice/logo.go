@@ -31,8 +31,8 @@ type Logo struct {
 func (l Logo) IsZero() bool { return l.data == nil }
 
 // ParseLogo reads a PNG of any kind or a JPEG, of at most 1 MiB and 4
-// megapixels. What is transparent becomes white, what is too large for the page
-// is made smaller.
+// megapixels. Transparent pixels become white. An image that is too large for
+// the page is made smaller.
 func ParseLogo(data []byte) (Logo, error) {
 	if len(data) > maxLogoBytes {
 		return Logo{}, fmt.Errorf("logo: more than %d bytes", maxLogoBytes)

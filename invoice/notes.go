@@ -81,7 +81,7 @@ func (l *layout) reason() string {
 }
 
 // howToPay returns what a customer needs to pay: the supplier's own words, and
-// the website. Where there are neither, the customer may ask.
+// the website. If there are neither, it invites the customer to ask.
 func (l *layout) howToPay() []note {
 	notes := []note{{label: "How to pay", lines: l.s.PaymentLines, most: 2}}
 	switch {

@@ -80,7 +80,7 @@ func (c *cleaner) supplier(s order.Supplier) order.Supplier {
 // NFC). Characters that are not shown but change how others are (controls,
 // zero-width and bidirectional ones, variation selectors) are dropped. A
 // character that the fonts do not have becomes a placeholder and is counted;
-// marks upon it go with it. What is longer than order.MaxText is cut.
+// its combining marks are dropped. A text longer than order.MaxText is cut.
 func (c *cleaner) clean(s string) string {
 	if isPlain(s) {
 		return s

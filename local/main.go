@@ -4,7 +4,8 @@
 //	local demo    does the same and exits: 0 only if all of it happened
 //	local token   prints a token for the API
 //
-// `make run`, `make demo` and `make token` call it after installing what it needs.
+// `make run`, `make demo` and `make token` call it after installing what it
+// needs.
 package main
 
 import (

@@ -105,14 +105,14 @@ func (s *Sender) Serves(t order.EventType) bool {
 	return ok
 }
 
-// Template returns the key of the template of the mail about entries of a
-// type, or "" where there is no such mail.
+// Template returns the key of the template of the mail about entries of a type,
+// or "" if there is no such mail.
 func (s *Sender) Template(t order.EventType) string {
 	k, _ := s.audience.kind(t)
 	return k.template
 }
 
-// Sent tells of a mail that SES accepted.
+// Sent describes a mail that SES accepted.
 type Sent struct {
 	MessageID string
 	// Fallback is why the mail went out as built-in plain text, or nil if it
@@ -128,9 +128,9 @@ type Sent struct {
 //
 // Whatever is wrong with the template, with the branding or with reading them,
 // a mail is sent: in plain text, or under the common or a plain brand. The
-// error is *order.PermanentError where the address or the content is refused for
-// good; faults that pass, or that an operator mends without touching the order,
-// are others. Its text may quote an address.
+// error is an *order.PermanentError if the address or the content is refused
+// for good; faults that pass, or that an operator mends without touching the
+// order, are others. Its text may quote an address.
 func (s *Sender) Send(ctx context.Context, o order.Order, e order.Entry) (Sent, error) {
 	k, ok := s.audience.kind(e.Type)
 	if !ok {
@@ -178,8 +178,8 @@ func (s *Sender) supplier(ctx context.Context, tenantID string) (order.Supplier,
 }
 
 // Render returns the mail about an entry as Send would send it, made with the
-// template src and a supplier's branding. Where the template is broken the
-// error says how, and the message is the built-in plain text.
+// template src and a supplier's branding. If the template is broken, the error
+// says how, and the message is the built-in plain text.
 func (s *Sender) Render(o order.Order, e order.Entry, supplier order.Supplier, src string) (Message, error) {
 	k, ok := s.audience.kind(e.Type)
 	if !ok {

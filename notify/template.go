@@ -314,8 +314,8 @@ func (p *parser) list() *list {
 	return nil
 }
 
-// value resolves a name, or the name of a field behind a dot. It returns nil
-// where there is no such name.
+// value resolves a name, or the name of a field behind a dot. It returns nil if
+// there is no such name.
 func (p *parser) value(at int, name string) func(*view, row) string {
 	field, isField := strings.CutPrefix(name, ".")
 	l := p.list()
@@ -396,8 +396,8 @@ func (p *parser) isElement(name string) bool {
 	return p.comment && (prefix == "xml" || prefix == "o" || prefix == "v" || prefix == "w") // Outlook's own.
 }
 
-// An attribute is a name with a value. Value starts at offset; quote is 0 where
-// it stands without quotes or is missing. Length is that of the whole.
+// An attribute is a name with a value. Value starts at offset; quote is 0 if it
+// stands without quotes or is missing. Length is that of the whole.
 type attribute struct {
 	name, value    string
 	offset, length int

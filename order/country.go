@@ -40,7 +40,7 @@ const countries = ";" +
 	"VU:Vanuatu;WF:Wallis and Futuna;WS:Samoa;YE:Yemen;YT:Mayotte;ZA:South Africa;ZM:Zambia;ZW:Zimbabwe;"
 
 // CountryName returns the English name of a country by its ISO 3166-1 alpha-2
-// code, or the code itself where it is none.
+// code, or the code itself if it is not assigned.
 func CountryName(code string) string {
 	_, rest, found := strings.Cut(countries, ";"+code+":")
 	if !found || len(code) != 2 {

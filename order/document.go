@@ -121,13 +121,13 @@ const (
 	MaxPaymentLines = 8
 )
 
-// The country and the colour of a supplier who names none.
+// The country and the colour of a supplier that names none.
 const (
 	homeCountry   = "ZA"
 	defaultAccent = "#1F4E79"
 )
 
-// PlainSupplier returns the supplier of documents and mails where there is no
+// PlainSupplier returns the supplier of documents and mails if there is no
 // branding.
 func PlainSupplier() Supplier {
 	return Supplier{

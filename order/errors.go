@@ -41,8 +41,8 @@ type FieldError struct {
 	Message string `json:"message"`
 }
 
-// InvalidError is the error for input with bad fields. It names all of them at once,
-// in the order of the contract.
+// InvalidError is the error for input with bad fields. It names all of them at
+// once, in the order of the contract.
 type InvalidError []FieldError
 
 // Error lists every bad field.

@@ -105,7 +105,7 @@ func (o *Order) At(sequence int) Order {
 }
 
 // record appends an entry to the history. The entries before it are not
-// touched, also where a copy of the order shares them.
+// touched, because a copy of the order may share them.
 func (o *Order) record(e Entry) {
 	e.Sequence = len(o.History) + 1
 	o.History = append(slices.Clip(o.History), e)
@@ -144,7 +144,7 @@ type Event struct {
 	TraceID       string    `json:"traceId,omitempty"`
 }
 
-// Event returns the event that tells of an entry of the order's history.
+// Event returns the event about an entry of the order's history.
 func (o *Order) Event(e Entry) Event {
 	return Event{
 		ID:            o.ID + "#" + strconv.Itoa(e.Sequence),

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 )
 
-// SystemUser is who acts where a message does not say who created the order.
+// SystemUser acts if a message does not say who created the order.
 const SystemUser = "system"
 
 // A Creation is the message that asks the record creator for an order. The
@@ -37,11 +37,11 @@ func (c Creation) Accepted(number string, at Timestamp) Order {
 	}
 }
 
-// ParseCreation reads a creation message. The error is InvalidError and names every
-// bad field. Fields that it does not know are ignored; null and "" count as
-// absent; an absent payment method or creator gets its default. The good
-// fields come back with the error, so that the failure can be told to whoever
-// asks for the order.
+// ParseCreation reads a creation message. The error is an InvalidError that
+// names every bad field. Fields that it does not know are ignored; null and ""
+// count as absent; an absent payment method or creator gets its default. The
+// good fields are returned with the error, so that the order can be marked as
+// failed.
 func ParseCreation(body []byte) (Creation, error) {
 	d, err := decode(body, false)
 	if err != nil {
@@ -65,11 +65,11 @@ func ParseCreation(body []byte) (Creation, error) {
 	return c, d.err()
 }
 
-// ParseEvent reads what a consumer needs of an event: its type, the order's and
-// the tenant's id and, where they are there, the sequence and the trace id. A
+// ParseEvent reads what a consumer needs of an event: its type, the ids of the
+// order and the tenant and, if present, the sequence and the trace id. A
 // message without a type counts as EventCreated. The body may be the event
-// itself or an SNS envelope around it. The error is InvalidError; the type comes
-// back with it, so that a consumer can pass over events that are not for it.
+// itself or an SNS envelope around it. The error is an InvalidError. The type
+// is returned with it, so that a consumer can skip events that are not for it.
 func ParseEvent(body []byte) (Event, error) {
 	var envelope struct {
 		Type    string
@@ -114,11 +114,11 @@ type Request struct {
 	PaymentMethod  string
 }
 
-// DefaultPaymentMethod is taken where a request names none.
+// DefaultPaymentMethod is used if a request names none.
 const DefaultPaymentMethod = "payfast"
 
-// ParseRequest reads the body of POST /v1.0/orders. The error is InvalidError and
-// names every bad field, unknown ones included.
+// ParseRequest reads the body of POST /v1.0/orders. The error is an
+// InvalidError that names every bad field, including unknown ones.
 func ParseRequest(body []byte) (Request, error) {
 	d, err := decode(body, true)
 	if err != nil {
@@ -142,8 +142,8 @@ func (r Request) Creation(tenant, createdBy string) Creation {
 	}
 }
 
-// ParseUpdate reads the body of PUT /v1.0/orders/{orderId}. The error is
-// InvalidError and names every bad field.
+// ParseUpdate reads the body of PUT /v1.0/orders/{orderId}. The error is an
+// InvalidError that names every bad field.
 func ParseUpdate(body []byte) (Update, error) {
 	d, err := decode(body, true)
 	if err != nil {

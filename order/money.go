@@ -40,7 +40,7 @@ func NewMoney(minor int64, c Currency) (Money, error) {
 
 // ParseMoney reads a decimal number in the form of JSON or DynamoDB ("250",
 // "250.00", "2.5E+2") as an amount of the currency. Zeros beyond the currency's
-// decimals are accepted, other digits there are not: the error wraps ErrAmount.
+// decimals are accepted; other digits there are an error that wraps ErrAmount.
 func ParseMoney(s string, c Currency) (Money, error) {
 	decimals, ok := c.Decimals()
 	if !ok {

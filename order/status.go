@@ -63,7 +63,7 @@ func (s Status) takesPayment() bool {
 
 // Paying reports whether an update is one of payment: it sets a status that
 // follows from one, or says how the order was paid. The contract reserves such
-// updates for a group where one is set (section 3, PUT).
+// updates for a group if one is set (section 3, PUT).
 func (u Update) Paying() bool {
 	switch u.Status {
 	case Paid, Processing, Completed, Refunded:
@@ -79,9 +79,9 @@ type Update struct {
 	Reason         string          // of the change of status, or ""
 	PaymentDetails *PaymentDetails // nil leaves them; fields that are not set keep what they hold
 
-	// What is known of the client, not what he says.
+	// What is known about the client, not what it sent.
 	By      string // who acts
-	Seen    bool   // whether he showed that he knows the order as it stands
+	Seen    bool   // whether the client has seen the order as it stands
 	TraceID string
 }
 
@@ -90,12 +90,12 @@ type Update struct {
 const maxPaidAhead = 24 * time.Hour
 
 // Apply changes the order as the update says, and reports whether anything
-// changed; only then DateLastUpdated moves on, to a time later than before, and
-// the history has one more entry. The order is not touched where there is an
-// error: ErrTransition where the status may not follow the present one, InvalidError
-// where the resulting status takes no payment details, lacks them, or they lie
-// in the future, ErrPaymentExists where another payment would be overwritten
-// unseen, and ErrTooManyChanges where the history is full.
+// changed. If so, DateLastUpdated moves to a later time and the history has one
+// more entry. On an error the order is unchanged. The error is ErrTransition if
+// the status may not follow the present one; an InvalidError if the resulting
+// status takes no payment details, lacks them, or they lie in the future;
+// ErrPaymentExists if another payment would be overwritten unseen; and
+// ErrTooManyChanges if the history is full.
 func (o *Order) Apply(u Update, now time.Time) (changed bool, err error) {
 	next := *o
 	entry := Entry{Type: EventPaymentUpdated, Status: o.Status, By: u.By, TraceID: u.TraceID}

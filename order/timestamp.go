@@ -63,8 +63,8 @@ func (t Timestamp) String() string {
 	return t.t.Format(timestampLayout)
 }
 
-// Next returns now, or the microsecond after t where the clock has not moved
-// beyond t: whatever the clock says, the result is later than t.
+// Next returns now, or one microsecond after t if the clock has not moved
+// beyond t. The result is always later than t.
 func (t Timestamp) Next(now time.Time) Timestamp {
 	if next := NewTimestamp(now); next.t.After(t.t) {
 		return next

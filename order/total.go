@@ -21,8 +21,8 @@ type Cart struct {
 	Items    []CartItem
 	Shipping Money
 	Campaign *Campaign
-	// Total is the cart's own idea of the total, or nil. It is not trusted,
-	// only compared.
+	// Total is what the cart says the total is, or nil. It is only compared, never
+	// used.
 	Total *Money
 }
 
@@ -40,8 +40,9 @@ func TooManyItems() error {
 
 // New prices a cart as the order that the creation message asks for, under the
 // number, the time and the creator of its acceptance. The same acceptance,
-// message and cart always make the same order. Every error is PermanentError: a cart
-// of another tenant, empty or out of bounds, or without the message's campaign.
+// message and cart always make the same order. Every error is a
+// *PermanentError: the cart is of another tenant, empty or out of bounds, or
+// lacks the message's campaign.
 func New(accepted Order, c Creation, cart Cart, taxRate Rate) (Order, error) {
 	o, err := price(accepted, c, cart, taxRate)
 	if err != nil {

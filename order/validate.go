@@ -119,9 +119,9 @@ func (d *decoder) complain(name, message string) {
 	*d.bad = append(*d.bad, FieldError{d.path + name, message})
 }
 
-// field returns the raw value of a field, or nil where there is none. In
-// messages, null and "" count as none: many producers write them for a field
-// that is not set.
+// field returns the raw value of a field, or nil if there is none. In messages,
+// null and "" count as none: many producers write them for a field that is not
+// set.
 func (d *decoder) field(name string) json.RawMessage {
 	d.asked[name] = true
 	raw := d.raw[name]
@@ -213,8 +213,8 @@ func notEmpty(s string) string {
 }
 
 // IsControl reports whether r is a control character or one of the
-// non-characters U+FFFE and U+FFFF, which belong into no name or address, and
-// break PDF and XML.
+// non-characters U+FFFE and U+FFFF, which have no place in a name or address
+// and break PDF and XML.
 func IsControl(r rune) bool { return unicode.IsControl(r) || r == 0xFFFE || r == 0xFFFF }
 
 // clean is the rule for all text.

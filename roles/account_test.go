@@ -31,8 +31,8 @@ type account struct {
 	next func(w http.ResponseWriter, r *http.Request) bool // answers before it does, where it returns true
 }
 
-// newAccount returns an account with the order that a role expects: accepted for
-// the record creator, else recorded.
+// newAccount returns an account with the order that a role expects: accepted
+// for the record creator, else recorded.
 func newAccount(t testing.TB, role string) *account {
 	t.Helper()
 	o := sampleOrder(t)

@@ -25,12 +25,12 @@ const (
 	// answerReserve is what an invocation keeps of its time to answer and to
 	// tidy up once its work has run out of time.
 	answerReserve = time.Second
-	// mostWork is how long a request may be worked on. The answer is there
-	// within 27 s: the gateway gives up after 29.
+	// mostWork is how long a request may be worked on. The client has its answer
+	// within 27 s; the gateway gives up after 29.
 	mostWork = 26 * time.Second
 )
 
-// A caller is who a request comes from, as the authorizer vouches for it.
+// A caller is who a request comes from, according to the authorizer.
 type caller struct {
 	tenantID string
 	user     string // verified e-mail address, else subject
@@ -164,8 +164,8 @@ func authenticate(authorizer map[string]any) (caller, error) {
 	if sub := claim("sub"); sub != "" && order.IsText(sub) {
 		who.subject, who.user = sub, sub
 	}
-	// A user can write any address into his profile: only one that Cognito has
-	// verified says who he is.
+	// Users can write any address into their profile. Only one that Cognito has
+	// verified identifies them.
 	verified := claims["email_verified"] == true || claim("email_verified") == "true"
 	if email := claim("email"); verified && email != "" && order.IsText(email) {
 		who.user = email
@@ -211,8 +211,8 @@ func (r request) header(name string) []string {
 	return nil
 }
 
-// orderID returns the order id of the path. A malformed one cannot exist: it is
-// not found, like any other.
+// orderID returns the order id of the path. A malformed one cannot exist, so it
+// is not found.
 func (r request) orderID() (string, error) {
 	id := r.event.PathParameters["orderId"]
 	if !order.IsID(id) {

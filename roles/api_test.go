@@ -143,8 +143,8 @@ func TestAPI(t *testing.T) {
 	})
 }
 
-// TestAPIAnswersInTime holds that a client gets an answer of the service, and not
-// API Gateway's, however long a neighbour takes.
+// TestAPIAnswersInTime holds that a client gets an answer of the service, and
+// not API Gateway's, however long a neighbour takes.
 func TestAPIAnswersInTime(t *testing.T) {
 	hangs := func(ctx context.Context, _ request) (response, error) {
 		<-ctx.Done()

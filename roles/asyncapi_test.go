@@ -183,7 +183,8 @@ func testEvents(t *testing.T, a *asyncAPI) {
 	is.True(a.check("Event", private) != nil)
 }
 
-// testServed holds the types that each consumer serves to what its channel says.
+// testServed holds the types that each consumer serves to what its channel
+// says.
 func testServed(t *testing.T, a *asyncAPI) {
 	for channel, role := range map[string]string{
 		"documents":     "order_pdf_creator",

@@ -68,9 +68,9 @@ func (m message) last() bool { return m.receives >= maxReceives }
 // down, and the message can wait.
 func (m message) waits(err error) bool { return isOutage(err) && !m.tooOld }
 
-// A messageHandler handles one message. An error that is order.PermanentError or
-// order.InvalidError stays the same however often the message comes; any other is
-// worth another try.
+// A messageHandler handles one message. An order.PermanentError or
+// order.InvalidError stays the same however often the message comes; any other
+// error is worth another try.
 type messageHandler func(ctx context.Context, m message) error
 
 // ownQueue is the queue that a consumer serves.
@@ -137,8 +137,8 @@ func (c *consumer) invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	_ = group.Wait() // Failures are in the answer.
 	if len(waits) > 0 {
-		// Without it the messages come again all the same, after the queue's
-		// own visibility timeout.
+		// If this fails, the messages come again after the queue's own visibility
+		// timeout.
 		if err := c.queue.Change(ctx, waits); err != nil {
 			logger(ctx).Warn().Str("error", redact(err.Error())).Msg("visibility not set")
 		}
@@ -333,7 +333,7 @@ func isOutage(err error) bool {
 
 // afterwards returns a context for what must still be written when the work is
 // over: it outlives the work's deadline by a moment, so that there is time to
-// try again, and is never shorter than a moment.
+// try again.
 func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
 	const moment = 900 * time.Millisecond // Less than answerReserve and batchReserve.
 	end := time.Now()

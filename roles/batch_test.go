@@ -178,7 +178,8 @@ func TestBatchTime(t *testing.T) {
 			ctx, _ := invocation(t)
 			q := &fakeQueue{}
 			var started atomic.Int32
-			// Twelve messages, ten at a time: the first ten leave too little time for the other two.
+			// Twelve messages, ten at a time: the first ten leave too little time for
+			// the other two.
 			ids := failures(t, ctx, batch(q, time.Now, func(context.Context, message) error {
 				started.Add(1)
 				time.Sleep(26 * time.Second)
@@ -212,7 +213,8 @@ func TestBatchTime(t *testing.T) {
 	})
 }
 
-// later is a message that is delivered to a consumer which waits for a neighbour.
+// later is a message that is delivered to a consumer which waits for a
+// neighbour.
 func later(change func(*events.SQSMessage)) events.SQSMessage {
 	const trace = "Root=1-67719f28-3f1d2c4b5a69788796a5b4c3;Parent=53995c3f42cd8ad8;Sampled=1"
 	m := events.SQSMessage{

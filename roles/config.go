@@ -15,8 +15,8 @@ import (
 // A Setting is an environment variable that a role reads at its cold start.
 type Setting struct {
 	Name     string
-	Default  string // taken where the variable is empty
-	Required bool   // the cold start stops where the variable is empty
+	Default  string // used if the variable is empty
+	Required bool   // the cold start fails if the variable is empty
 	// valid returns what is wrong with a value, or "". It is not asked about an
 	// empty value.
 	valid func(string) string
@@ -31,7 +31,8 @@ type Settings struct {
 // Role returns the name of the role that the settings are for.
 func (s Settings) Role() string { return s.role.Name }
 
-// Neighbours returns whom the role calls, in the words of awsenv.Connect.
+// Neighbours returns the services that the role calls, in the form that
+// awsenv.Connect takes.
 func (s Settings) Neighbours() []string {
 	neighbours := []string{"DynamoDB"}
 	if s.role.calls != nil {

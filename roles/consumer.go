@@ -25,10 +25,10 @@ type orderReader interface {
 type entryHandler func(ctx context.Context, o order.Order, e order.Entry) error
 
 // onEvent turns a handler of history entries into one of messages. An event of
-// a type that is not served is done without action. The message only says which
-// order and which entry; both are read from the table. What is not there may
-// have lost a race, so the message comes again, until its last delivery: then
-// it is logged and done with. For a deleted order nothing is done.
+// a type that is not served is ignored. The message only says which order and
+// which entry; both are read from the table. If they are not there yet, the
+// message comes again; at its last delivery that is logged and the message is
+// done. Nothing is done for a deleted order.
 func onEvent(serves func(order.EventType) bool, orders orderReader, h entryHandler) messageHandler {
 	return func(ctx context.Context, m message) error {
 		event, err := order.ParseEvent(m.body)
@@ -37,7 +37,7 @@ func onEvent(serves func(order.EventType) bool, orders orderReader, h entryHandl
 			return nil
 		}
 		if event.TraceID != "" {
-			m.trace = "Root=" + event.TraceID // of the change that it tells of
+			m.trace = "Root=" + event.TraceID // of the change that it is about
 			ctx = forMessage(ctx, m)
 		}
 		annotate(ctx, event.TenantID, event.OrderID)
@@ -61,9 +61,9 @@ func onEvent(serves func(order.EventType) bool, orders orderReader, h entryHandl
 	}
 }
 
-// entryOf returns the entry that an event tells of: that of its sequence, or
-// where it has none the first of its type. It is ErrNotFound where the order
-// has no such entry. An error of reading the order is passed on.
+// entryOf returns the entry that an event is about: that of its sequence or, if
+// it has none, the first of its type. It returns ErrNotFound if the order has
+// no such entry, and passes on an error of reading the order.
 func entryOf(o order.Order, event order.Event, err error) (order.Entry, error) {
 	if err != nil {
 		return order.Entry{}, err

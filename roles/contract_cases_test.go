@@ -25,7 +25,8 @@ type draft struct {
 	body         any // nil for none, []byte as it is, anything else as JSON
 }
 
-// A probe bends a draft to lie just inside or just outside one constraint of the document.
+// A probe bends a draft to lie just inside or just outside one constraint of
+// the document.
 type probe struct {
 	constraint string // where the document says it
 	inside     bool
@@ -68,7 +69,8 @@ func (d draft) request(ctx context.Context) (*http.Request, error) {
 	return r, nil
 }
 
-// clone returns a draft whose body and parameters can be bent without harm to d.
+// clone returns a draft whose body and parameters can be bent without harm to
+// d.
 func (d draft) clone() draft {
 	d.pathParams, d.header = maps.Clone(d.pathParams), d.header.Clone()
 	d.query = url.Values(http.Header(d.query).Clone())
@@ -80,7 +82,8 @@ func (d draft) clone() draft {
 	return d
 }
 
-// drafts returns a good request for every operation that the service answers: the fullest example of the document.
+// drafts returns a good request for every operation that the service answers:
+// the fullest example of the document.
 func drafts(doc *openapi3.T) []draft {
 	var all []draft
 	for path, item := range doc.Paths.Map() {
@@ -108,7 +111,8 @@ func drafts(doc *openapi3.T) []draft {
 	return all
 }
 
-// probes returns what to try at every constraint on the requests of a draft's operation.
+// probes returns what to try at every constraint on the requests of a draft's
+// operation.
 func probes(doc *openapi3.T, d draft) []probe {
 	op := doc.Paths.Value(d.path).GetOperation(d.method)
 	at := d.method + " " + d.path
@@ -272,8 +276,9 @@ type candidate struct {
 	value   any
 }
 
-// values returns candidates for every keyword of a schema of a string or a whole number, made from a good value of it.
-// inJSON says that the value can have other types.
+// values returns candidates for every keyword of a schema of a string or a
+// whole number, made from a good value of it. inJSON says that the value can
+// have other types.
 func values(ref *openapi3.SchemaRef, good any, inJSON bool) []candidate {
 	ref = plain(ref)
 	all := []candidate{{"type", true, good}}
@@ -394,7 +399,8 @@ func violated(s *openapi3.Schema, v any) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// stretch returns a text of n code points that is like a good one and violates nothing but, perhaps, its length.
+// stretch returns a text of n code points that is like a good one and violates
+// nothing but, perhaps, its length.
 func stretch(s *openapi3.Schema, good string, n int) string {
 	runes := []rune(good)
 	if n <= len(runes) {
@@ -414,7 +420,8 @@ func stretch(s *openapi3.Schema, good string, n int) string {
 	return good
 }
 
-// others returns texts that differ from a good one in one character, of many kinds.
+// others returns texts that differ from a good one in one character, of many
+// kinds.
 func others(good string) []string {
 	const kinds = "aZ09 .-_:@/+,;'\"\\<&%$\x00\t\n\x1f\x7f\u0085\u00a0éЯ中\u2028\u3000\ufeff\ufffd\ufffe\uffff\U0001f600"
 	runes := []rune(good)
@@ -426,7 +433,8 @@ func others(good string) []string {
 	return all
 }
 
-// misspelt returns texts that differ from a good one by a character that is missing or doubled.
+// misspelt returns texts that differ from a good one by a character that is
+// missing or doubled.
 func misspelt(good string) []string {
 	runes := []rune(good)
 	var all []string
@@ -436,7 +444,8 @@ func misspelt(good string) []string {
 	return all
 }
 
-// special returns texts near the edges of a pattern that no single mutation reaches.
+// special returns texts near the edges of a pattern that no single mutation
+// reaches.
 func special(ref *openapi3.SchemaRef) []string {
 	a := strings.Repeat
 	switch ref.Ref {

@@ -41,8 +41,10 @@ const (
 	ownTenant     = "tenant-1"
 )
 
-// TestContract holds the four API roles to openapi.yaml, behind the gateway and on the emulators. Every exchange is validated.
-// At the end each documented answer must have been seen, and each documented constraint hit on both of its sides.
+// TestContract holds the four API roles to openapi.yaml, behind the gateway and
+// on the emulators. Every exchange is validated. At the end each documented
+// answer must have been seen, and each documented constraint hit on both of its
+// sides.
 func TestContract(t *testing.T) {
 	a := newTestedAPI(t)
 	t.Run("every documented answer", func(t *testing.T) { testAnswers(t, a) })
@@ -72,8 +74,9 @@ type testedAPI struct {
 	broken   atomic.Pointer[error] // what the functions fail with instead of running, as Lambda tells API Gateway
 }
 
-// A fault sees the requests to AWS before they leave. It returns true where one is to fail. The target is the operation, for
-// example DynamoDB_20120810.GetItem.
+// A fault sees the requests to AWS before they leave. It returns true where one
+// is to fail. The target is the operation, for example
+// DynamoDB_20120810.GetItem.
 type fault func(target string) bool
 
 func newTestedAPI(t *testing.T) *testedAPI {
@@ -115,7 +118,8 @@ func newTestedAPI(t *testing.T) *testedAPI {
 	return a
 }
 
-// faulty lets requests to AWS through unless the fault of the moment says otherwise.
+// faulty lets requests to AWS through unless the fault of the moment says
+// otherwise.
 type faulty struct {
 	next  aws.HTTPClient
 	fault *atomic.Pointer[fault]
@@ -181,7 +185,8 @@ type reply struct {
 	Details []order.FieldError
 }
 
-// send sends a draft in the name of an identity and fails the test if the exchange breaks the contract.
+// send sends a draft in the name of an identity and fails the test if the
+// exchange breaks the contract.
 func (a *testedAPI) send(t *testing.T, ctx context.Context, d draft, who gateway.Identity) reply {
 	t.Helper()
 	token, err := gateway.Token(who, time.Hour)
@@ -217,7 +222,8 @@ func (a *testedAPI) send(t *testing.T, ctx context.Context, d draft, who gateway
 	return got
 }
 
-// record puts an order of a tenant into the table, with a status and an invoice.
+// record puts an order of a tenant into the table, with a status and an
+// invoice.
 func (a *testedAPI) record(t *testing.T, tenant string, status order.Status) order.Order {
 	t.Helper()
 	is := is.New(t)
@@ -282,42 +288,73 @@ func (a *testedAPI) draftOf(method, path string) draft {
 	return all[slices.IndexFunc(all, func(d draft) bool { return d.method == method && d.path == path })]
 }
 
-// testAnswers draws every documented answer out of the service.
-func testAnswers(t *testing.T, a *testedAPI) {
-	var (
-		own     = gateway.Identity{Tenant: ownTenant, Email: "thandi@example.com"}
-		foreign = gateway.Identity{Tenant: "tenant-2", Email: "mallory@example.com"}
-		admin   = gateway.Identity{Tenant: "tenant-2", Email: "ann@example.com", Groups: []string{"staff", "admin"}}
-		nobody  = gateway.Identity{}
-		post    = a.draftOf(http.MethodPost, "/v1.0/orders")
-		get     = a.draftOf(http.MethodGet, "/v1.0/orders/{orderId}")
-		put     = a.draftOf(http.MethodPut, "/v1.0/orders/{orderId}")
-		list    = a.draftOf(http.MethodGet, "/v1.0/tenants/{tenantId}/orders")
-		denied  = fault(func(string) bool { return true })
-	)
-	of := func(d draft, o order.Order) draft {
-		d = d.clone()
-		d.pathParams["orderId"] = o.ID
-		return d
-	}
-	body := func(d draft, body any) draft {
-		d = d.clone()
-		d.body = body
-		return d
-	}
-	header := func(d draft, name, value string) draft {
-		d = d.clone()
-		d.header.Set(name, value)
-		return d
-	}
-	query := func(d draft, name, value string) draft {
-		d = d.clone()
-		d.query.Set(name, value)
-		return d
-	}
-	paid := a.record(t, ownTenant, order.Paid)
-	cancelled := a.record(t, ownTenant, order.Cancelled)
+// An answersTest is the API with what the requests of testAnswers have in
+// common: who asks, and the good request of each operation.
+type answersTest struct {
+	*testedAPI
+	own, foreign, admin, nobody gateway.Identity
+	post, get, put, list        draft
+	paid                        order.Order
+}
 
+// testAnswers draws every documented answer out of the service.
+func testAnswers(t *testing.T, tested *testedAPI) {
+	a := &answersTest{
+		testedAPI: tested,
+		own:       gateway.Identity{Tenant: ownTenant, Email: "thandi@example.com"},
+		foreign:   gateway.Identity{Tenant: "tenant-2", Email: "mallory@example.com"},
+		admin:     gateway.Identity{Tenant: "tenant-2", Email: "ann@example.com", Groups: []string{"staff", "admin"}},
+		post:      tested.draftOf(http.MethodPost, "/v1.0/orders"),
+		get:       tested.draftOf(http.MethodGet, "/v1.0/orders/{orderId}"),
+		put:       tested.draftOf(http.MethodPut, "/v1.0/orders/{orderId}"),
+		list:      tested.draftOf(http.MethodGet, "/v1.0/tenants/{tenantId}/orders"),
+		paid:      tested.record(t, ownTenant, order.Paid),
+	}
+	testSingleAnswers(t, a)
+	testBroken(t, a)
+	t.Run("a repeated key", func(t *testing.T) { testRepeatedKey(t, a) })
+	t.Run("another payment", func(t *testing.T) { testAnotherPayment(t, a) })
+	t.Run("a full history", func(t *testing.T) { testFullHistory(t, a) })
+	t.Run("an order by its number", func(t *testing.T) { testByNumber(t, a) })
+	t.Run("an accepted order", func(t *testing.T) { testAccepted(t, a) })
+	t.Run("exact amounts and a working link", func(t *testing.T) { testAmounts(t, a) })
+	t.Run("two writers", func(t *testing.T) { testTwoWriters(t, a) })
+	t.Run("pages", func(t *testing.T) { testPages(t, a) })
+}
+
+func (d draft) of(o order.Order) draft {
+	d = d.clone()
+	d.pathParams["orderId"] = o.ID
+	return d
+}
+
+func (d draft) withBody(body any) draft {
+	d = d.clone()
+	d.body = body
+	return d
+}
+
+func (d draft) withHeader(name, value string) draft {
+	d = d.clone()
+	d.header.Set(name, value)
+	return d
+}
+
+func (d draft) withQuery(name, value string) draft {
+	d = d.clone()
+	d.query.Set(name, value)
+	return d
+}
+
+// testSingleAnswers sends the requests that take one exchange each.
+func testSingleAnswers(t *testing.T, a *answersTest) {
+	cancelled := a.record(t, ownTenant, order.Cancelled)
+	pending := a.put.of(a.record(t, ownTenant, order.Pending))
+	unpaid := a.put.of(a.record(t, ownTenant, order.Pending))
+	old := a.put.of(a.paid).withHeader("If-Match", `"2001-01-01T00:00:00.000000Z"`)
+	preflight := func(d draft) draft {
+		return draft{method: http.MethodOptions, path: d.path, pathParams: d.pathParams}
+	}
 	for _, test := range []struct {
 		name   string
 		status int
@@ -325,40 +362,40 @@ func testAnswers(t *testing.T, a *testedAPI) {
 		draft  draft
 		who    gateway.Identity
 	}{
-		{"a new order", 202, "", post, own},
-		{"no token", 401, "unauthenticated", header(post, "Authorization", "Bearer no"), own},
-		{"a token without tenant", 403, "forbidden", post, nobody},
-		{"a new order without anything", 400, "invalid_request", body(post, map[string]any{}), own},
+		{"a new order", 202, "", a.post, a.own},
+		{"no token", 401, "unauthenticated", a.post.withHeader("Authorization", "Bearer no"), a.own},
+		{"a token without tenant", 403, "forbidden", a.post, a.nobody},
+		{"a new order without anything", 400, "invalid_request", a.post.withBody(map[string]any{}), a.own},
 
-		{"the own order", 200, "", of(get, paid), own},
-		{"any order for an administrator", 200, "", of(get, paid), admin},
-		{"another tenant's order", 404, "not_found", of(get, paid), foreign},
-		{"no order", 404, "not_found", get, own},
-		{"reading without token", 401, "unauthenticated", header(get, "Authorization", "Bearer no"), own},
-		{"reading without tenant", 403, "forbidden", get, nobody},
+		{"the own order", 200, "", a.get.of(a.paid), a.own},
+		{"any order for an administrator", 200, "", a.get.of(a.paid), a.admin},
+		{"another tenant's order", 404, "not_found", a.get.of(a.paid), a.foreign},
+		{"no order", 404, "not_found", a.get, a.own},
+		{"reading without token", 401, "unauthenticated", a.get.withHeader("Authorization", "Bearer no"), a.own},
+		{"reading without tenant", 403, "forbidden", a.get, a.nobody},
 
-		{"a list", 200, "", list, own},
-		{"another tenant's list for an administrator", 200, "", list, admin},
-		{"another tenant's list", 403, "forbidden", list, foreign},
-		{"an empty list", 200, "", query(list, "to", "2001-01-01"), own},
-		{"a list with a bad parameter", 400, "invalid_request", query(list, "pageSize", "0"), own},
-		{"a list with a bad token", 400, "invalid_page_token", query(list, "startAt", "bm8"), own},
-		{"a list without token", 401, "unauthenticated", header(list, "Authorization", "Bearer no"), own},
+		{"a list", 200, "", a.list, a.own},
+		{"another tenant's list for an administrator", 200, "", a.list, a.admin},
+		{"another tenant's list", 403, "forbidden", a.list, a.foreign},
+		{"an empty list", 200, "", a.list.withQuery("to", "2001-01-01"), a.own},
+		{"a list with a bad parameter", 400, "invalid_request", a.list.withQuery("pageSize", "0"), a.own},
+		{"a list with a bad token", 400, "invalid_page_token", a.list.withQuery("startAt", "bm8"), a.own},
+		{"a list without token", 401, "unauthenticated", a.list.withHeader("Authorization", "Bearer no"), a.own},
 
-		{"a payment", 200, "", of(put, paid), own},
-		{"a payment again", 200, "", of(put, paid), own},
-		{"a change with the order's tag among others", 200, "", header(of(put, a.record(t, ownTenant, order.Pending)), "If-Match", `"x", *`), own},
-		{"a change without anything", 400, "invalid_request", body(of(put, paid), map[string]any{}), own},
-		{"a change that no table allows", 400, "invalid_transition", of(put, cancelled), own},
-		{"a change without token", 401, "unauthenticated", header(put, "Authorization", "Bearer no"), own},
-		{"a change without tenant", 403, "forbidden", put, nobody},
-		{"a change of another tenant's order", 404, "not_found", of(put, paid), foreign},
-		{"a change of another tenant's order for an administrator", 200, "", of(put, a.record(t, ownTenant, order.Pending)), admin},
-		{"a change of an old version", 412, "precondition_failed", header(of(put, paid), "If-Match", `"2001-01-01T00:00:00.000000Z"`), own},
+		{"a payment", 200, "", a.put.of(a.paid), a.own},
+		{"a payment again", 200, "", a.put.of(a.paid), a.own},
+		{"a change with the order's tag among others", 200, "", pending.withHeader("If-Match", `"x", *`), a.own},
+		{"a change without anything", 400, "invalid_request", a.put.of(a.paid).withBody(map[string]any{}), a.own},
+		{"a change that no table allows", 400, "invalid_transition", a.put.of(cancelled), a.own},
+		{"a change without token", 401, "unauthenticated", a.put.withHeader("Authorization", "Bearer no"), a.own},
+		{"a change without tenant", 403, "forbidden", a.put, a.nobody},
+		{"a change of another tenant's order", 404, "not_found", a.put.of(a.paid), a.foreign},
+		{"a change of another tenant's order for an administrator", 200, "", unpaid, a.admin},
+		{"a change of an old version", 412, "precondition_failed", old, a.own},
 
-		{"the preflight of an order", 204, "", draft{method: http.MethodOptions, path: "/v1.0/orders"}, own},
-		{"the preflight of one order", 204, "", draft{method: http.MethodOptions, path: get.path, pathParams: get.pathParams}, own},
-		{"the preflight of a list", 204, "", draft{method: http.MethodOptions, path: list.path, pathParams: list.pathParams}, own},
+		{"the preflight of an order", 204, "", preflight(draft{path: "/v1.0/orders"}), a.own},
+		{"the preflight of one order", 204, "", preflight(a.get), a.own},
+		{"the preflight of a list", 204, "", preflight(a.list), a.own},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			is := is.New(t)
@@ -367,137 +404,153 @@ func testAnswers(t *testing.T, a *testedAPI) {
 			is.Equal(got.Code, test.code)
 		})
 	}
+}
+
+// testBroken holds the answers of a service that cannot do its work.
+func testBroken(t *testing.T, a *answersTest) {
+	denied := fault(func(string) bool { return true })
 	for status, err := range map[int]error{429: lambdaapi.ErrThrottled, 502: errFault, 504: context.DeadlineExceeded} {
 		t.Run(fmt.Sprint("a function that ends with ", err), func(t *testing.T) {
 			is := is.New(t)
 			a.broken.Store(&err)
 			defer a.broken.Store(nil)
-			for _, d := range []draft{post, get, list, put} {
-				is.Equal(a.send(t, t.Context(), d, own).status, status)
+			for _, d := range []draft{a.post, a.get, a.list, a.put} {
+				is.Equal(a.send(t, t.Context(), d, a.own).status, status)
 			}
 		})
 	}
 	t.Run("a body that API Gateway does not take", func(t *testing.T) {
 		is := is.New(t)
-		for _, d := range []draft{post, put} {
+		for _, d := range []draft{a.post, a.put} {
 			text, err := json.Marshal(d.body)
 			is.NoErr(err)
-			got := a.send(t, t.Context(), body(d, append(text, bytes.Repeat([]byte(" "), 10<<20)...)), own)
+			got := a.send(t, t.Context(), d.withBody(append(text, bytes.Repeat([]byte(" "), 10<<20)...)), a.own)
 			is.Equal(got.status, http.StatusRequestEntityTooLarge)
 		}
 	})
-	for _, d := range []draft{post, get, list, put} {
+	for _, d := range []draft{a.post, a.get, a.list, a.put} {
 		t.Run("a failure of the table at "+d.method+" "+d.path, func(t *testing.T) {
 			is := is.New(t)
 			a.while(denied, func() {
-				got := a.send(t, t.Context(), d, own)
+				got := a.send(t, t.Context(), d, a.own)
 				is.Equal(got.status, http.StatusInternalServerError)
 				is.True(!strings.Contains(got.body, "authorized")) // nothing about the cause
 			})
 		})
 	}
-	t.Run("a repeated key", func(t *testing.T) {
-		is := is.New(t)
-		keyed := header(post, "Idempotency-Key", order.NewID())
-		first := a.send(t, t.Context(), keyed, own)
-		second := a.send(t, t.Context(), keyed, own)
-		is.Equal(first.header.Get("Idempotent-Replayed"), "")
-		is.Equal(second.header.Get("Idempotent-Replayed"), "true")
-		is.Equal(first.body, second.body) // the same order
-		is.Equal(first.header.Get("Location"), "/v1.0/orders/"+first.Data.OrderID)
-		other := a.send(t, t.Context(), body(keyed, with(post.body.(map[string]any), "cartId", "another")), own)
-		is.Equal(other.status, http.StatusUnprocessableEntity)
-		is.Equal(other.Code, "idempotency_key_reused")
-		a.delete(t, ownTenant, first.Data.OrderID)
-		gone := a.send(t, t.Context(), keyed, own)
-		is.Equal(gone.Code, "not_found") // a deleted order does not come back
-		is.Equal(a.send(t, t.Context(), of(get, order.Order{ID: first.Data.OrderID}), own).Code, "not_found")
-	})
-	t.Run("another payment", func(t *testing.T) {
-		is := is.New(t)
-		o := a.record(t, ownTenant, order.Pending)
-		is.Equal(a.send(t, t.Context(), of(put, o), own).status, http.StatusOK)
-		another := body(of(put, o), map[string]any{"paymentDetails": map[string]any{"transactionId": "another"}})
-		is.Equal(a.send(t, t.Context(), another, own).Code, "payment_exists")
-		tag := a.send(t, t.Context(), of(get, o), own).header.Get("ETag")
-		is.Equal(a.send(t, t.Context(), header(another, "If-Match", tag), own).status, http.StatusOK)
-	})
-	t.Run("a full history", func(t *testing.T) {
-		is := is.New(t)
-		o := a.record(t, ownTenant, order.Pending)
-		for len(o.History) < order.MaxHistory {
-			was := o.DateLastUpdated
-			changed, err := o.Apply(order.Update{Status: order.PaymentPending, PaymentDetails: &order.PaymentDetails{
-				Method: fmt.Sprint("m", len(o.History)),
-			}, By: "clerk"}, time.Now())
-			is.NoErr(err)
-			is.True(changed)
-			o, err = a.orders.Update(t.Context(), o, was)
-			is.NoErr(err)
-		}
-		is.Equal(a.send(t, t.Context(), of(put, o), own).Code, "too_many_changes")
-	})
-	t.Run("an order by its number", func(t *testing.T) {
-		is := is.New(t)
-		found := a.send(t, t.Context(), query(list, "orderNumber", paid.Number), own)
-		is.True(strings.Contains(found.body, paid.ID))
-		none := a.send(t, t.Context(), query(list, "orderNumber", "ORD-2001-00001"), own)
-		is.True(strings.Contains(none.body, `"orders":[]`))
-		with := a.send(t, contract.Beyond(t.Context()), query(query(list, "orderNumber", paid.Number), "pageSize", "1"), own)
-		is.Equal(with.Code, "invalid_request")
-	})
-	t.Run("an accepted order", func(t *testing.T) {
-		is := is.New(t)
-		accepted := order.Order{ID: a.send(t, t.Context(), post, own).Data.OrderID}
-		got := a.send(t, t.Context(), of(get, accepted), own)
-		is.Equal(got.Data.Status, "pending")
-		is.Equal(got.header.Get("ETag"), "") // only an order has one
-		early := a.send(t, t.Context(), of(put, accepted), own)
-		is.Equal(early.Code, "order_not_recorded")
+}
 
-		is.NoErr(a.orders.Fail(t.Context(), ownTenant, accepted.ID, "cart is empty"))
-		failed := a.send(t, t.Context(), of(get, accepted), own)
-		is.Equal(failed.Data.Status, "failed")
-		is.True(strings.Contains(failed.body, `"failureReason":"cart is empty"`))
-	})
-	t.Run("exact amounts and a working link", func(t *testing.T) {
-		is := is.New(t)
-		got := a.send(t, t.Context(), of(get, paid), own)
-		for _, want := range []string{`"unitPrice":150.00`, `"subtotal":300.00`, `"shipping":0.00`, `"tax":45.00`, `"total":345.00`, `"taxRate":0.15`} {
-			is.True(strings.Contains(got.body, want)) // as many decimals as the currency has
+func testRepeatedKey(t *testing.T, a *answersTest) {
+	is := is.New(t)
+	keyed := a.post.withHeader("Idempotency-Key", order.NewID())
+	first := a.send(t, t.Context(), keyed, a.own)
+	second := a.send(t, t.Context(), keyed, a.own)
+	is.Equal(first.header.Get("Idempotent-Replayed"), "")
+	is.Equal(second.header.Get("Idempotent-Replayed"), "true")
+	is.Equal(first.body, second.body) // the same order
+	is.Equal(first.header.Get("Location"), "/v1.0/orders/"+first.Data.OrderID)
+	other := a.send(t, t.Context(), keyed.withBody(with(a.post.body.(map[string]any), "cartId", "another")), a.own)
+	is.Equal(other.status, http.StatusUnprocessableEntity)
+	is.Equal(other.Code, "idempotency_key_reused")
+	a.delete(t, ownTenant, first.Data.OrderID)
+	gone := a.send(t, t.Context(), keyed, a.own)
+	is.Equal(gone.Code, "not_found") // a deleted order does not come back
+	is.Equal(a.send(t, t.Context(), a.get.of(order.Order{ID: first.Data.OrderID}), a.own).Code, "not_found")
+}
+
+func testAnotherPayment(t *testing.T, a *answersTest) {
+	is := is.New(t)
+	o := a.record(t, ownTenant, order.Pending)
+	is.Equal(a.send(t, t.Context(), a.put.of(o), a.own).status, http.StatusOK)
+	another := a.put.of(o).withBody(map[string]any{"paymentDetails": map[string]any{"transactionId": "another"}})
+	is.Equal(a.send(t, t.Context(), another, a.own).Code, "payment_exists")
+	tag := a.send(t, t.Context(), a.get.of(o), a.own).header.Get("ETag")
+	is.Equal(a.send(t, t.Context(), another.withHeader("If-Match", tag), a.own).status, http.StatusOK)
+}
+
+func testFullHistory(t *testing.T, a *answersTest) {
+	is := is.New(t)
+	o := a.record(t, ownTenant, order.Pending)
+	for len(o.History) < order.MaxHistory {
+		was := o.DateLastUpdated
+		changed, err := o.Apply(order.Update{Status: order.PaymentPending, PaymentDetails: &order.PaymentDetails{
+			Method: fmt.Sprint("m", len(o.History)),
+		}, By: "clerk"}, time.Now())
+		is.NoErr(err)
+		is.True(changed)
+		o, err = a.orders.Update(t.Context(), o, was)
+		is.NoErr(err)
+	}
+	is.Equal(a.send(t, t.Context(), a.put.of(o), a.own).Code, "too_many_changes")
+}
+
+func testByNumber(t *testing.T, a *answersTest) {
+	is := is.New(t)
+	found := a.send(t, t.Context(), a.list.withQuery("orderNumber", a.paid.Number), a.own)
+	is.True(strings.Contains(found.body, a.paid.ID))
+	none := a.send(t, t.Context(), a.list.withQuery("orderNumber", "ORD-2001-00001"), a.own)
+	is.True(strings.Contains(none.body, `"orders":[]`))
+	two := a.list.withQuery("orderNumber", a.paid.Number).withQuery("pageSize", "1")
+	is.Equal(a.send(t, contract.Beyond(t.Context()), two, a.own).Code, "invalid_request")
+}
+
+func testAccepted(t *testing.T, a *answersTest) {
+	is := is.New(t)
+	accepted := order.Order{ID: a.send(t, t.Context(), a.post, a.own).Data.OrderID}
+	got := a.send(t, t.Context(), a.get.of(accepted), a.own)
+	is.Equal(got.Data.Status, "pending")
+	is.Equal(got.header.Get("ETag"), "") // only an order has one
+	early := a.send(t, t.Context(), a.put.of(accepted), a.own)
+	is.Equal(early.Code, "order_not_recorded")
+
+	is.NoErr(a.orders.Fail(t.Context(), ownTenant, accepted.ID, "cart is empty"))
+	failed := a.send(t, t.Context(), a.get.of(accepted), a.own)
+	is.Equal(failed.Data.Status, "failed")
+	is.True(strings.Contains(failed.body, `"failureReason":"cart is empty"`))
+}
+
+func testAmounts(t *testing.T, a *answersTest) {
+	is := is.New(t)
+	got := a.send(t, t.Context(), a.get.of(a.paid), a.own)
+	for _, want := range []string{
+		`"unitPrice":150.00`, `"subtotal":300.00`, `"shipping":0.00`, `"tax":45.00`, `"total":345.00`, `"taxRate":0.15`,
+	} {
+		is.True(strings.Contains(got.body, want)) // as many decimals as the currency has
+	}
+	is.True(strings.Contains(got.Data.PDFURL, "X-Amz-Signature=")) // presigned
+}
+
+func testTwoWriters(t *testing.T, a *answersTest) {
+	is := is.New(t)
+	o := a.record(t, ownTenant, order.Pending)
+	a.while(func(target string) bool {
+		if strings.HasSuffix(target, ".UpdateItem") {
+			a.fault.Store(nil)
+			early := a.put.of(o).withBody(map[string]any{"status": "payment_pending"})
+			is.Equal(a.send(t, t.Context(), early, a.own).status, http.StatusOK)
 		}
-		is.True(strings.Contains(got.Data.PDFURL, "X-Amz-Signature=")) // presigned
+		return false
+	}, func() {
+		late := a.send(t, t.Context(), a.put.of(o), a.own)
+		is.Equal(late.status, http.StatusConflict)
+		is.Equal(late.Code, "order_changed")
 	})
-	t.Run("two writers", func(t *testing.T) {
-		is := is.New(t)
-		o := a.record(t, ownTenant, order.Pending)
-		a.while(func(target string) bool {
-			if strings.HasSuffix(target, ".UpdateItem") {
-				a.fault.Store(nil)
-				is.Equal(a.send(t, t.Context(), body(of(put, o), map[string]any{"status": "payment_pending"}), own).status, http.StatusOK)
-			}
-			return false
-		}, func() {
-			late := a.send(t, t.Context(), of(put, o), own)
-			is.Equal(late.status, http.StatusConflict)
-			is.Equal(late.Code, "order_changed")
-		})
-	})
-	t.Run("pages", func(t *testing.T) {
-		is := is.New(t)
-		who := gateway.Identity{Tenant: "tenant-pages"}
-		for range 3 {
-			a.record(t, who.Tenant, order.Pending)
-		}
-		page := query(list, "pageSize", "2")
-		page.pathParams["tenantId"] = who.Tenant
-		first := a.send(t, t.Context(), page, who)
-		is.True(first.Data.Pagination.NextToken != nil) // there is more
-		last := a.send(t, t.Context(), query(page, "startAt", *first.Data.Pagination.NextToken), who)
-		is.True(last.Data.Pagination.NextToken == nil) // there is no more
-		other := query(query(page, "startAt", *first.Data.Pagination.NextToken), "sort", "dateCreated")
-		is.Equal(a.send(t, t.Context(), other, who).Code, "invalid_page_token") // the token is of another query
-	})
+}
+
+func testPages(t *testing.T, a *answersTest) {
+	is := is.New(t)
+	who := gateway.Identity{Tenant: "tenant-pages"}
+	for range 3 {
+		a.record(t, who.Tenant, order.Pending)
+	}
+	page := a.list.withQuery("pageSize", "2")
+	page.pathParams["tenantId"] = who.Tenant
+	first := a.send(t, t.Context(), page, who)
+	is.True(first.Data.Pagination.NextToken != nil) // there is more
+	last := a.send(t, t.Context(), page.withQuery("startAt", *first.Data.Pagination.NextToken), who)
+	is.True(last.Data.Pagination.NextToken == nil) // there is no more
+	other := page.withQuery("startAt", *first.Data.Pagination.NextToken).withQuery("sort", "dateCreated")
+	is.Equal(a.send(t, t.Context(), other, who).Code, "invalid_page_token") // the token is of another query
 }
 
 // testExamples sends the documented examples of requests.
@@ -522,7 +575,8 @@ func testExamples(t *testing.T, a *testedAPI) {
 	}
 }
 
-// testBeyond sends requests that are wrong in ways that no OpenAPI document can say.
+// testBeyond sends requests that are wrong in ways that no OpenAPI document can
+// say.
 func testBeyond(t *testing.T, a *testedAPI) {
 	post := a.draftOf(http.MethodPost, "/v1.0/orders")
 	list := a.draftOf(http.MethodGet, "/v1.0/tenants/{tenantId}/orders")
@@ -588,7 +642,8 @@ func names(r reply, field string) bool {
 	return slices.ContainsFunc(r.Details, func(d order.FieldError) bool { return d.Field == field })
 }
 
-// testConstraints sends a request just inside and one just outside every constraint of the document.
+// testConstraints sends a request just inside and one just outside every
+// constraint of the document.
 func testConstraints(t *testing.T, a *testedAPI) {
 	doc := a.contract.Document()
 	var (
@@ -626,8 +681,9 @@ func testConstraints(t *testing.T, a *testedAPI) {
 	}
 }
 
-// try sends one probe and returns what is wrong with the answer, or "". That document and code agree about a request that
-// the document allows, send sees to.
+// try sends one probe and returns what is wrong with the answer, or "". That
+// document and code agree about a request that the document allows, send sees
+// to.
 func try(t *testing.T, a *testedAPI, d draft, p probe) string {
 	who := gateway.Identity{Tenant: ownTenant}
 	if d.method == http.MethodPut && p.inside {
@@ -657,7 +713,8 @@ func try(t *testing.T, a *testedAPI, d draft, p probe) string {
 	return ""
 }
 
-// TestErrorTable holds the README's table of errors to the contract, which TestContract holds to the code.
+// TestErrorTable holds the README's table of errors to the contract, which
+// TestContract holds to the code.
 func TestErrorTable(t *testing.T) {
 	is := is.New(t)
 	c, err := contract.Load("openapi.yaml")

@@ -71,8 +71,8 @@ func (h *createOrder) handle(ctx context.Context, r request) (response, error) {
 		return response{}, err
 	}
 	annotate(ctx, "", o.ID)
-	// What was accepted before may have died before it reached the queue, or
-	// have failed. The record creator suppresses duplicates.
+	// An earlier request may have ended before its message reached the queue, or
+	// its order may have failed. The record creator suppresses duplicates.
 	if !o.Recorded() {
 		c.OrderID, c.CreatedBy = o.ID, o.LastUpdatedBy
 		if err := h.queue.Send(ctx, c, c.TenantID, traceHeader(ctx)); err != nil {
@@ -125,8 +125,8 @@ func readCreate(r request) (order.Request, *store.IdempotencyKey, error) {
 	return wanted, &store.IdempotencyKey{Key: key, BodyHash: hex.EncodeToString(hash[:])}, nil
 }
 
-// idempotencyKey returns the value of the header, or "" where there is none, or
-// what is wrong with it.
+// idempotencyKey returns the value of the header, "" if there is none, and what
+// is wrong with it.
 func idempotencyKey(r request) (string, order.InvalidError) {
 	const most = 255
 	values := r.header("Idempotency-Key")

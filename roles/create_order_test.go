@@ -231,7 +231,8 @@ func TestCreateOrderFails(t *testing.T) {
 			"the key's order is deleted", nil, fakeAcceptances{fail: map[string]error{"accept once": order.ErrDeleted}}, 404,
 			"not_found", []string{"accept once"},
 		},
-		// The item stays: the message may have been sent, and another call with the key sends it again.
+		// The item stays: the message may have been sent, and another call with the
+		// key sends it again.
 		{
 			"the queue does not take it", withoutKey, fakeAcceptances{fail: map[string]error{"send": errFault}}, 500,
 			"internal", []string{"accept", "send"},
@@ -264,9 +265,9 @@ func TestCreateOrderFails(t *testing.T) {
 	}
 }
 
-// TestCreateOrderCalls holds what an acceptance costs: three calls, and one more
-// with a key. None of them is a transaction, so that one tenant's orders do not
-// meet in its counter.
+// TestCreateOrderCalls holds what an acceptance costs: three calls, and one
+// more with a key. None of them is a transaction, so that one tenant's orders
+// do not meet in its counter.
 func TestCreateOrderCalls(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*events.APIGatewayProxyRequest)

@@ -24,11 +24,11 @@ import (
 	"github.com/bbws/order-lambda/store"
 )
 
-// TestNoFieldIsLost gives every field of a request, a cart and an update a value
-// of its own and carries them through parsing, the queue, pricing, the table and
-// the API. Each value must come out, each documented property must be seen, and
-// each seen one documented: a field that is added and forgotten at one of the
-// places that carry it fails here.
+// TestNoFieldIsLost gives every field of a request, a cart and an update a
+// value of its own and carries them through parsing, the queue, pricing, the
+// table and the API. Each value must come out, each documented property must be
+// seen, and each seen one documented: a field that is added and forgotten at
+// one of the places that carry it fails here.
 func TestNoFieldIsLost(t *testing.T) {
 	is := is.New(t)
 	c, err := contract.Load("openapi.yaml")

@@ -31,7 +31,8 @@ import (
 	"github.com/bbws/order-lambda/local/poller"
 )
 
-// The emulators that all tests of the package share. Tests keep apart by tenant, or by names of their own.
+// The emulators that all tests of the package share. Tests keep apart by
+// tenant, or by names of their own.
 var (
 	db    *emulator.DynamoDB
 	cloud *emulator.AWS
@@ -208,7 +209,8 @@ func (w *world) api(name string, change func(*events.APIGatewayProxyRequest)) an
 	return parseAnswer(w.t, res)
 }
 
-// deliver gives a consumer what waits in its queue, and returns the ids of the messages that failed.
+// deliver gives a consumer what waits in its queue, and returns the ids of the
+// messages that failed.
 func (w *world) deliver(name string) (delivered int, failed []string) {
 	w.t.Helper()
 	client, url := sqs.NewFromConfig(emulator.Config(cloud.Endpoint())), w.queues[name]
@@ -242,7 +244,8 @@ func (w *world) deliver(name string) (delivered int, failed []string) {
 	return len(event.Records), failed
 }
 
-// settle delivers one message to each of the consumers that are fed by the topic.
+// settle delivers one message to each of the consumers that are fed by the
+// topic.
 func (w *world) settle() {
 	w.t.Helper()
 	for _, role := range consumers()[1:] {

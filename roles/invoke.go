@@ -55,13 +55,13 @@ type scope struct {
 	log      zerolog.Logger
 	untraced zerolog.Logger // for messages, which bring a trace of their own
 	metrics  *metrics
-	message  *message // nil but for a message
+	message  *message // nil outside of a message
 }
 
 type scopeKey struct{}
 
-// scopeOf returns the scope of a context. Outside of an invocation it is one
-// whose log lines and measurements go nowhere.
+// scopeOf returns the scope of a context. Outside of an invocation it is a
+// scope that discards log lines and measurements.
 func scopeOf(ctx context.Context) *scope {
 	if s, ok := ctx.Value(scopeKey{}).(*scope); ok {
 		return s

@@ -72,8 +72,8 @@ func (h *listOrders) handle(ctx context.Context, r request) (response, error) {
 	return response{status: http.StatusOK, data: list}, nil
 }
 
-// page returns a page of the list or, where a number is asked for, of the one
-// recorded order that has it, if there is one.
+// page returns a page of the list. If a number is requested, the page has the
+// recorded order with that number, if any.
 func (h *listOrders) page(ctx context.Context, q store.ListQuery, number string) (store.Page, error) {
 	if number == "" {
 		return h.orders.List(ctx, q)
@@ -128,8 +128,7 @@ func readListQuery(r request) (q store.ListQuery, number string, err error) {
 				complain(name, notMoment)
 			}
 		case "to":
-			// The whole day is meant where only the day is given: up to its
-			// last microsecond.
+			// A date alone means the whole day, up to its last microsecond.
 			if t, ok := moment(v, 24*time.Hour-time.Microsecond); ok {
 				q.To = t
 			} else {

@@ -39,8 +39,8 @@ func traced(log zerolog.Logger, header string) zerolog.Logger {
 // logger returns the logger of the invocation or, in a batch, of the message.
 func logger(ctx context.Context) *zerolog.Logger { return &scopeOf(ctx).log }
 
-// annotate adds the tenant and the order, where they are known, to the log
-// lines that follow.
+// annotate adds the tenant and the order, if known, to the log lines that
+// follow.
 func annotate(ctx context.Context, tenantID, orderID string) {
 	logger(ctx).UpdateContext(func(c zerolog.Context) zerolog.Context {
 		if tenantID != "" {
@@ -80,8 +80,7 @@ func redact(s string) string {
 	return b.String()
 }
 
-// reason is what the log says about an error: short where it is a permanent
-// one.
+// reason returns the short text of a permanent error for the log, or "".
 func reason(err error) string {
 	var p *order.PermanentError
 	if errors.As(err, &p) {

@@ -13,11 +13,11 @@ import (
 
 // claimFor is how long a mail is reserved for the invocation that sends it. It
 // outlasts the invocation (30 s) by far, so that clocks may differ; and it ends
-// before SQS delivers the message of an invocation that died again (180 s).
+// before SQS delivers the message of a crashed invocation again (180 s).
 const claimFor = 150 * time.Second
 
 // mailLedger remembers which mails were sent, so that a message that comes
-// twice makes one mail.
+// twice sends one mail.
 type mailLedger interface {
 	ClaimMail(ctx context.Context, m store.Mail, until time.Time) error
 	MailSent(ctx context.Context, m store.Mail, messageID string) error
@@ -34,7 +34,7 @@ type mailSender interface {
 	Send(ctx context.Context, o order.Order, e order.Entry) (notify.Sent, error)
 }
 
-// mailNeighbours are those whom a role that sends mails calls.
+// mailNeighbours returns the services that a role that sends mails calls.
 func mailNeighbours(s Settings) []string {
 	return []string{"S3 " + s.get(templates()), "SESv2"}
 }
@@ -84,7 +84,7 @@ func (n *mailer) handle(ctx context.Context, o order.Order, e order.Entry) error
 	count(ctx, mailsSent)
 	measureSince(ctx, changeToMailMilliseconds, e.Date, n.now())
 	if err := n.ledger.MailSent(tidy, m, sent.MessageID); err != nil {
-		// The mail is out: to fail now would send it again.
+		// The mail is sent. An error now would send it again.
 		logger(ctx).Error().Str("error", redact(err.Error())).Msg("mail sent but not noted")
 	}
 	logger(ctx).Info().Str("sesMessageId", sent.MessageID).Str("eventType", string(e.Type)).Msg("mail sent")
@@ -92,9 +92,9 @@ func (n *mailer) handle(ctx context.Context, o order.Order, e order.Entry) error
 }
 
 // failed gives up the claim on a mail that was not sent, and returns the error
-// of its message. Whether SES took the mail before its answer was lost is
-// unknown; a mail too many is better than none. Where the mail can never be
-// sent, the ledger and the order's history say so.
+// of its message. SES may have taken the mail even if its answer was lost: a
+// second mail is better than none. If the mail can never be sent, the ledger
+// and the order's history say so.
 func (n *mailer) failed(ctx context.Context, m store.Mail, e order.Entry, err error) error {
 	var note error
 	if isPermanent(err) {

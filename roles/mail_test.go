@@ -149,8 +149,8 @@ func TestMailer(t *testing.T) {
 	}
 }
 
-// TestMailShowsItsEntry holds that each entry has a mail of its own, which shows
-// the order as it stood then, however late it goes out.
+// TestMailShowsItsEntry holds that each entry has a mail of its own, which
+// shows the order as it stood then, however late it goes out.
 func TestMailShowsItsEntry(t *testing.T) {
 	o := orderIn(t, order.Paid, order.Refunded)
 	for sequence, want := range map[int]order.Status{1: order.Pending, 2: order.Paid, 3: order.Refunded} {

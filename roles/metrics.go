@@ -84,9 +84,9 @@ func (m *metrics) add(name metric, value float64) {
 }
 
 // write writes the measurements as one line in CloudWatch's embedded metric
-// format, or nothing where there are none. The role, which is a dimension, is
-// in the logger's context. Source: the "Embedded metric format specification"
-// of the CloudWatch user guide.
+// format, or nothing if there are none. The role, which is a dimension, is in
+// the logger's context. Source: the "Embedded metric format specification" of
+// the CloudWatch user guide.
 func (m *metrics) write(log zerolog.Logger, environment string, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -15,8 +15,9 @@ import (
 	"github.com/bbws/order-lambda/order"
 )
 
-// emf holds a line of the log to CloudWatch's embedded metric format: the published schema, and what the specification says of
-// the members that it names.
+// emf holds a line of the log to CloudWatch's embedded metric format: the
+// published schema, and what the specification says of the members that it
+// names.
 func emf(t *testing.T) func(line []byte) error {
 	t.Helper()
 	schema, err := jsonschema.NewCompiler().Compile("testdata/emf.schema.json")
@@ -44,7 +45,8 @@ func emf(t *testing.T) func(line []byte) error {
 	}
 }
 
-// targets checks the members of a document that its dimensions and metrics name.
+// targets checks the members of a document that its dimensions and metrics
+// name.
 func targets(document, directive map[string]any) error {
 	for _, set := range directive["Dimensions"].([]any) {
 		for _, dimension := range set.([]any) {
@@ -153,7 +155,8 @@ func TestMeasureSince(t *testing.T) {
 	is.Equal(measured(ctx, changeToMailMilliseconds), []float64{1234.567, 0})
 }
 
-// TestMetricsSchemaRefuses shows that the check above can fail: each change breaks a rule of the specification.
+// TestMetricsSchemaRefuses shows that the check above can fail: each change
+// breaks a rule of the specification.
 func TestMetricsSchemaRefuses(t *testing.T) {
 	const document = `{"_aws": {"Timestamp": 1767090600000, "CloudWatchMetrics": [
 		{"Namespace": "OrderService", "Dimensions": [["role"]], "Metrics": [{"Name": "MailsSent", "Unit": "Count"}]}]}, "role": "get_order", "MailsSent": 1}`

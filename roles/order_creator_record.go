@@ -55,8 +55,8 @@ type recordedOrders interface {
 	Fail(ctx context.Context, tenantID, orderID, reason string) error
 }
 
-// carts reads carts. Its errors are order.PermanentError where another try is of no
-// use.
+// carts reads carts. Its error is an *order.PermanentError if another try would
+// not help.
 type carts interface {
 	Get(ctx context.Context, tenantID, cartID, correlationID string) (order.Cart, error)
 }
@@ -144,7 +144,7 @@ func (r *recorder) record(ctx context.Context, c order.Creation, accepted order.
 	return nil
 }
 
-// doubt logs and counts what the cart says and the order does not bear out.
+// doubt logs and counts where the cart and the order disagree.
 func (r *recorder) doubt(ctx context.Context, o order.Order, basket order.Cart) {
 	if basket.Total != nil && *basket.Total != o.Total {
 		count(ctx, cartTotalMismatch)
@@ -159,9 +159,9 @@ func (r *recorder) doubt(ctx context.Context, o order.Order, basket order.Cart) 
 	}
 }
 
-// failed returns the error of a message. Where the order cannot be recorded,
-// now or ever, it says so to whoever asks for it. What used up its deliveries
-// goes to the dead-letter queue, from where an operator may send it again.
+// failed returns the error of a message. If the order cannot be recorded, it
+// notes that on the order. A message that used up its deliveries goes to the
+// dead-letter queue, and an operator may send it again.
 func (r *recorder) failed(ctx context.Context, c order.Creation, m message, err error) error {
 	if m.waits(err) {
 		return err

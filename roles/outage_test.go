@@ -83,8 +83,8 @@ type doFunc func(*http.Request) (*http.Response, error)
 
 func (f doFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestIsOutage holds which errors are a neighbour's outage, that a message waits
-// for, and which are failures of the message (section 7 of the contract).
+// TestIsOutage holds which errors are a neighbour's outage, that a message
+// waits for, and which are failures of the message (section 7 of the contract).
 func TestIsOutage(t *testing.T) {
 	api := func(code string) error { return &smithy.GenericAPIError{Code: code} }
 	for _, tt := range []struct {

@@ -24,7 +24,7 @@ type Role struct {
 	Name     string
 	Settings []Setting
 	build    func(Settings, Deps) handler
-	calls    func(Settings) []string // whom it calls besides the table
+	calls    func(Settings) []string // services that it calls besides the table
 }
 
 // All returns the eight roles.

@@ -53,8 +53,8 @@ type streamRecord struct {
 
 // eventPublisher publishes events, at most maxPublish at a time.
 type eventPublisher interface {
-	// Publish returns an error for each event, nil where SNS took it. One that
-	// is order.PermanentError is of the event itself: it can never be published.
+	// Publish returns an error for each event, nil if SNS took it. It is an
+	// *order.PermanentError if the event can never be published.
 	Publish(ctx context.Context, events []order.Event) []error
 }
 
@@ -116,7 +116,7 @@ func readNews(event streamEvent) []newsItem {
 	return news
 }
 
-// publish publishes news in calls of at most maxPublish. Where that fails it
+// publish publishes news in calls of at most maxPublish. If that fails, it
 // returns the sequence number of the first record that is not done with.
 func (p *publisher) publish(ctx context.Context, news []newsItem) (failed string, err error) {
 	for len(news) > 0 {

@@ -27,7 +27,8 @@ import (
 	"github.com/bbws/order-lambda/store"
 )
 
-// image returns an order as the table's stream shows it: as the store writes it.
+// image returns an order as the table's stream shows it: as the store writes
+// it.
 func image(t testing.TB, o order.Order) map[string]any {
 	t.Helper()
 	var written struct{ Item map[string]any }
@@ -235,9 +236,9 @@ func TestStreamBatches(t *testing.T) {
 	is.Equal(len(f.dead), 0)
 }
 
-// TestStreamTransient holds that what SNS does not take now comes again from the
-// first record that it did not take, and that nothing is published after it but
-// what was in the same call.
+// TestStreamTransient holds that what SNS does not take now comes again from
+// the first record that it did not take, and that nothing is published after it
+// but what was in the same call.
 func TestStreamTransient(t *testing.T) {
 	changes, ids := numbered(t, 25)
 	for _, tt := range []struct {
@@ -424,8 +425,8 @@ func TestStreamEvent(t *testing.T) {
 	is.Equal(string(got), want.String())
 }
 
-// TestStreamTrace holds that the line about an event has the trace of the change
-// that it tells of, and no other.
+// TestStreamTrace holds that the line about an event has the trace of the
+// change that it is about, and no other.
 func TestStreamTrace(t *testing.T) {
 	is := is.New(t)
 	var out bytes.Buffer

@@ -23,13 +23,13 @@ import (
 
 // trace adds tracing to the role's calls to AWS and to the Cart API. Each call
 // becomes a subsegment of the segment that Lambda makes for the invocation. If
-// no daemon listens, the calls are made all the same.
+// no daemon listens, the calls are made without it.
 //
 // The daemon's protocol is small, and X-Ray's SDK would more than double the
 // binary. Source: "X-Ray segment documents" and "Sending trace data to X-Ray"
 // of the X-Ray developer guide.
 func trace(s Settings, d Deps) Deps {
-	conn, err := net.Dial("udp", udpAddress(s.get(xrayDaemon()))) //nolint:noctx // UDP does not wait for anybody
+	conn, err := net.Dial("udp", udpAddress(s.get(xrayDaemon()))) //nolint:noctx // UDP does not wait.
 	if err != nil {
 		return d
 	}

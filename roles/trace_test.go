@@ -36,7 +36,8 @@ func startDaemon(t *testing.T) daemon {
 	return daemon{conn}
 }
 
-// documents returns what was sent so far: sending over loopback is done when it returns.
+// documents returns what was sent so far: sending over loopback is done when it
+// returns.
 func (d daemon) documents(t *testing.T) []subsegment {
 	t.Helper()
 	var got []subsegment

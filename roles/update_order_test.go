@@ -243,8 +243,8 @@ func TestUpdatePayment(t *testing.T) {
 	}
 }
 
-// TestPaymentGroup has who may set what where PAYMENT_GROUP is set, and where it
-// is not.
+// TestPaymentGroup has who may set what where PAYMENT_GROUP is set, and where
+// it is not.
 func TestPaymentGroup(t *testing.T) {
 	const payment = `"paymentDetails":{"transactionId":"t-1"}`
 	bodies := []struct {

@@ -57,8 +57,8 @@ func (m *inMemory) Query(_ context.Context, in *dynamodb.QueryInput, _ ...func(*
 	return &dynamodb.QueryOutput{Items: items}, nil
 }
 
-// BenchmarkRecord writes an order and its number, BenchmarkOrder reads an order,
-// and BenchmarkList reads a page of them: one more than it shows.
+// BenchmarkRecord writes an order and its number, BenchmarkOrder reads an
+// order, and BenchmarkList reads a page of them: one more than it shows.
 func BenchmarkRecord(b *testing.B) {
 	s := store.New(newInMemory(b), table, time.Now)
 	o, err := s.Order(b.Context(), "golden", "any")

@@ -24,13 +24,13 @@ type IssuedDocument struct {
 
 // IssueDocument gives a document of an order its legal number, once: the next
 // of the supplier's series in the year, without a gap. A document that was
-// issued before comes back as it was, with the supplier as printed then. The
+// issued before is returned as it was, with the supplier as printed then. The
 // kind must be one that has a series.
 //
 // The counter and the document are one transaction, the only one of the
 // service: a number that is lost would be a gap in the supplier's books. Two
 // transactions on one counter cannot both succeed, so a lost race is tried
-// again; where the races go on, the error is that of the last.
+// again. After ten lost races the error is that of the last.
 func (s *Store) IssueDocument(
 	ctx context.Context, tenantID, orderID string, kind order.DocumentKind, supplier order.Supplier,
 ) (IssuedDocument, error) {
@@ -103,9 +103,8 @@ type NumberedDocument struct {
 	Kind              order.DocumentKind
 }
 
-// NumberedDocuments returns the documents of a supplier's series in a year, in
-// the order of their numbers as text (AP7). The index behind it may lag a
-// little.
+// NumberedDocuments returns the documents of a supplier's series in a year,
+// ordered by their numbers as text (AP7). The index behind it may lag a little.
 func (s *Store) NumberedDocuments(
 	ctx context.Context, supplierID, series string, year int,
 ) ([]NumberedDocument, error) {

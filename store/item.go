@@ -83,7 +83,7 @@ type orderItem struct {
 	DateLastUpdated order.Timestamp `dynamo:"dateLastUpdated"`
 	LastUpdatedBy   string          `dynamo:"lastUpdatedBy"`
 	Active          bool            `dynamo:"active"`
-	FailureReason   string          `dynamo:"failureReason"` // only where it is not recorded
+	FailureReason   string          `dynamo:"failureReason"` // only if it is not recorded
 
 	Documents map[order.DocumentKind]documentNote `dynamo:"documents,allowempty"`
 	History   []entryItem                         `dynamo:"history"`

@@ -21,10 +21,10 @@ type IdempotencyKey struct {
 }
 
 // AcceptOnce accepts an order under a key. The key is claimed before anything
-// else, so of two calls with one key the second completes or answers the order
-// of the first: replayed says that the order is another call's, and the order
-// comes back as it stands. The same key with another body is ErrKeyReused, the
-// key of a deleted order ErrDeleted.
+// else, so of two calls with one key the second completes the order of the
+// first or returns it: replayed reports that an earlier call created the order,
+// which is returned as it stands. The error is ErrKeyReused if the key came
+// with another body before, and ErrDeleted if its order was deleted.
 func (s *Store) AcceptOnce(
 	ctx context.Context, c order.Creation, key IdempotencyKey,
 ) (o order.Order, replayed bool, err error) {
@@ -53,11 +53,11 @@ func (s *Store) AcceptOnce(
 	if first.BodyHash != key.BodyHash {
 		return order.Order{}, false, order.ErrKeyReused
 	}
-	replayed = first.OrderID != c.OrderID // Else it was this very call, whose answer was lost.
+	replayed = first.OrderID != c.OrderID // Otherwise this call wrote it, and the answer was lost.
 	c.OrderID, c.CreatedBy = first.OrderID, first.CreatedBy
 	o, err = s.Order(ctx, c.TenantID, c.OrderID)
 	if errors.Is(err, order.ErrNotFound) {
-		o, err = s.accept(ctx, c, first.DateCreated) // Whoever claimed the key did not come so far.
+		o, err = s.accept(ctx, c, first.DateCreated) // The call that claimed the key ended before this.
 	}
 	return o, replayed, err
 }

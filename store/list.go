@@ -39,7 +39,7 @@ type Page struct {
 }
 
 // List reads a page of a tenant's orders, without deleted ones. A page is full
-// unless it is the last, whatever the filter, and the last is empty only where
+// unless it is the last, whatever the filter. The last page is empty only if
 // there is no order at all. It returns ErrPageToken for a token that is
 // malformed, or of another tenant or query.
 func (s *Store) List(ctx context.Context, q ListQuery) (Page, error) {
@@ -47,11 +47,11 @@ func (s *Store) List(ctx context.Context, q ListQuery) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	// One more than asked for tells whether there is a next page.
+	// One more than requested shows whether there is a next page.
 	want := q.Size + 1
 	items := make([]summaryItem, 0, want)
-	// Deleted orders and other statuses are filtered after the read: read on
-	// until the page is full, in larger steps where the filter leaves little.
+	// Deleted orders and other statuses are filtered after the read: read on until
+	// the page is full, in larger steps if the filter leaves little.
 	const mostRead = 1000
 	for step := want; ; step = min(step*2, mostRead) {
 		query := s.list(q).SearchLimit(step)
@@ -130,7 +130,7 @@ func (q ListQuery) token(last summaryItem) string {
 }
 
 // startKey reads the query's token as the key to start after, or returns nil
-// where there is none. It lets nothing pass that DynamoDB would refuse or that
+// where there is none. It refuses a token that DynamoDB would refuse or that
 // reaches beyond the query.
 func (q ListQuery) startKey() (dynamo.PagingKey, error) {
 	if q.StartAt == "" {

@@ -12,8 +12,8 @@ import (
 // ErrMailSent says that a mail went out before.
 var ErrMailSent = errors.New("mail already sent")
 
-// A MailClaimedError says that another invocation is about to send the mail, or
-// died while it was.
+// A MailClaimedError says that another invocation is sending the mail, or
+// crashed while it was.
 type MailClaimedError struct {
 	Until time.Time // when its claim ends
 }
@@ -34,8 +34,8 @@ type Mail struct {
 // ClaimMail reserves a mail for the caller until a time. It returns ErrMailSent
 // if the mail went out before, and a *MailClaimedError while someone else holds
 // the claim. A claim that has ended may be taken by anyone, so it must outlast
-// the invocation of whoever holds it. A mail that failed may be claimed again.
-// The ledger remembers a mail for as long as the order.
+// the invocation that holds it. A mail that failed may be claimed again. The
+// ledger remembers a mail for as long as the order.
 func (s *Store) ClaimMail(ctx context.Context, m Mail, until time.Time) error {
 	err := s.mail(m).
 		Set("state", mailSending).

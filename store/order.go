@@ -18,12 +18,11 @@ import (
 const acceptedLife = 30 * 24 * time.Hour
 
 // Accept numbers an order and writes it as accepted, so that it can be asked
-// for. An order that is there already is returned as it stands: accepting is
-// done once per order, by whoever comes first. It returns ErrDeleted for an
-// order that was deleted.
+// for. An order that exists already is returned as it stands: only the first
+// call accepts it. It returns ErrDeleted for an order that was deleted.
 //
-// The number is taken before the order is written. Where the write fails it is
-// skipped.
+// The number is taken before the order is written. If the write fails, the
+// number is skipped.
 func (s *Store) Accept(ctx context.Context, c order.Creation) (order.Order, error) {
 	return s.accept(ctx, c, order.NewTimestamp(s.now()))
 }

@@ -489,8 +489,8 @@ func TestUpdateWhoseAnswerWasLost(t *testing.T) {
 	})
 }
 
-// TestUpdateOfAnother holds that an own write is known by the whole of its entry:
-// somebody else may update the order in the same microsecond.
+// TestUpdateOfAnother holds that an own write is known by the whole of its
+// entry: somebody else may update the order in the same microsecond.
 func TestUpdateOfAnother(t *testing.T) {
 	for name, change := range map[string]func(*order.Entry){
 		"type":                func(e *order.Entry) { e.Type = order.EventPaymentUpdated },

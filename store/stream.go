@@ -13,9 +13,10 @@ import (
 // News returns the events that a record of the table's stream carries: one for
 // each entry that the history of the new image has and the old one's has not,
 // oldest first. The images are in DynamoDB's JSON; the old one may be empty.
-// Items that are no orders, orders that are only accepted, and deleted ones are
-// no news. The error means that the image was not written by this service; the
-// order's id comes back with it where it can be read.
+// There are no events for items that are not orders, for orders that are only
+// accepted, and for deleted ones. The error means that the image was not
+// written by this service; the order's id is returned with it if it can be
+// read.
 func News(newImage, oldImage []byte) (orderID string, events []order.Event, err error) {
 	after, err := readImage(newImage)
 	if err != nil || !after.Active || after.EntityType != entityOrder {
@@ -72,7 +73,7 @@ func readImage(image []byte) (streamItem, error) {
 	if err != nil {
 		return item, fmt.Errorf("read image: %w", err)
 	}
-	_ = dynamo.Unmarshal(values[attrSK], &item.SK) // also where the rest cannot be read
+	_ = dynamo.Unmarshal(values[attrSK], &item.SK) // even if the rest cannot be read
 	if err := dynamo.UnmarshalItem(values, &item); err != nil {
 		return item, fmt.Errorf("read image: %w", err)
 	}

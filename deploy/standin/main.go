@@ -1,8 +1,8 @@
 // Standin takes the place of /lambda-entrypoint.sh of the image
 // public.ecr.aws/lambda/provided where that image cannot be had: it runs
 // /var/runtime/bootstrap, on Lambda as it is, and elsewhere under the Runtime
-// Interface Emulator. Being a program, it shows that the service's image needs no
-// shell.
+// Interface Emulator. Being a program, it shows that the service's image needs
+// no shell.
 package main
 
 import (

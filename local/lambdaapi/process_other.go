@@ -5,5 +5,6 @@ package lambdaapi
 import "syscall"
 
 // processAttributes gives the emulator a group of its own, so that a Ctrl-C
-// reaches the parent only. If the parent dies without ending it, it is left.
+// reaches the parent only. If the parent dies without ending it, the emulator
+// keeps running.
 func processAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -144,8 +144,8 @@ func local(next http.Handler) http.Handler {
 }
 
 // document returns the contract as JSON for its readers: without what only API
-// Gateway reads, and without the preflights. The renderer takes the page's own
-// server where no other is named.
+// Gateway reads, and without the preflights. The renderer uses the page's own
+// server if no other is named.
 func document(file string) ([]byte, error) {
 	doc, err := openapi3.NewLoader().LoadFromFile(file)
 	if err != nil {

@@ -59,7 +59,7 @@ func run(dir string) error {
 		}
 		entries = append(entries, e)
 		if s.Name == "refunded" {
-			plain := entry{Name: "plain-supplier"} // as where there is no branding
+			plain := entry{Name: "plain-supplier"} // as if there were no branding
 			s.Name = plain.Name
 			if plain.Documents, err = documents(dir, s, order.PlainSupplier(), invoice.Logo{}); err != nil {
 				return err

@@ -71,7 +71,7 @@ const (
 )
 
 // Options say how a stack differs from the deployed service. The zero value
-// does not, but for the free port.
+// does not, except for the free port.
 type Options struct {
 	// Binary is the program of the eight roles. If it is empty it is built from
 	// the repository.

@@ -57,11 +57,11 @@ func New(baseURL string, transport http.RoundTripper, options ...Option) *Client
 
 // Get returns a tenant's cart. Each try has three seconds. Connection errors
 // and 5xx answers are tried twice more, after a pause and only if the context's
-// deadline leaves time for a whole try. The error is *order.PermanentError where
-// another call would not help: the cart is unknown (404, 410), the request is
-// refused (other 4xx), or the answer is malformed or larger than 1 MiB. Every
-// other error, 429 included, is transient. Whether the cart is the tenant's is
-// for order.New to say.
+// deadline leaves time for a whole try. The error is an *order.PermanentError
+// if another call would not help: the cart is unknown (404, 410), the request
+// is refused (other 4xx), or the answer is malformed or larger than 1 MiB.
+// Every other error, 429 included, is transient. Whether the cart is the
+// tenant's is for order.New to say.
 func (c *Client) Get(ctx context.Context, tenantID, cartID, correlationID string) (order.Cart, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/"+url.PathEscape(cartID), http.NoBody)
 	if err != nil {

@@ -206,7 +206,8 @@ func TestGetWithUnusableAddress(t *testing.T) {
 	is.True(err != nil) // not a panic
 }
 
-// A silent transport never answers; the clock of the tests that use it is that of synctest.
+// A silent transport never answers; the clock of the tests that use it is that
+// of synctest.
 type silent struct{ calls atomic.Int32 }
 
 func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -267,7 +268,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Every body is closed, and read to its end where that is short, so that connections are used again.
+// Every body is closed, and read to its end where that is short, so that
+// connections are used again.
 func TestGetLeavesNoBodyOpen(t *testing.T) {
 	for _, code := range []int{200, 302, 404, 429, 500} {
 		is := is.New(t)

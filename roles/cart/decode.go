@@ -35,9 +35,9 @@ type wireCart struct {
 	Total    json.RawMessage `json:"total"`
 }
 
-// wireItems are the lines of a cart. Reading them stops where there are more
-// than a cart may have: an answer of 1 MiB can have 300 000 empty ones, which
-// would take a hundred times its size in memory.
+// wireItems are the lines of a cart. Reading stops if there are more than a
+// cart may have: an answer of 1 MiB can have 300 000 empty ones, which would
+// take a hundred times its size in memory.
 type wireItems []wireItem
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -89,7 +89,7 @@ type wireCampaign struct {
 
 var errUnsuccessful = errors.New("the Cart API answered success: false")
 
-// decode reads the body of a 200. The error is *order.PermanentError, except where
+// decode reads the body of a 200. The error is an *order.PermanentError, unless
 // the envelope says success: false: then the Cart API has a problem that may be
 // over by the next delivery.
 func decode(data []byte) (order.Cart, error) {
@@ -153,9 +153,9 @@ func (w *wireCart) cart() (order.Cart, error) {
 	return c, nil
 }
 
-// total returns the cart's own total, or nil where it has none. What is no
-// amount of the currency becomes the zero Money, which differs from every
-// amount: a total is only compared, and must not cost a customer the order.
+// total returns the cart's own total, or nil if it has none. A total that is
+// not an amount of the currency becomes the zero Money, which differs from
+// every amount: it is only compared, and must not make the order fail.
 func (w *wireCart) total() *order.Money {
 	if w.Total == nil || string(w.Total) == "null" {
 		return nil
@@ -194,8 +194,8 @@ func (w *wireItem) line(c order.Currency) (order.CartItem, error) {
 	return line, nil
 }
 
-// copied returns the campaign as the order keeps it, or nil where there is none
-// or it has no code. It is in force unless it says otherwise.
+// copied returns the campaign as the order keeps it, or nil if there is none or
+// it has no code. It is in force unless it says otherwise.
 func (w *wireCampaign) copied() (*order.Campaign, error) {
 	if w == nil {
 		return nil, nil //nolint:nilnil // No campaign is no error.
@@ -256,10 +256,9 @@ func checkID(name, id string) error {
 	return nil
 }
 
-// tidy returns a text of the catalogue as an order may hold it: spaces for
-// control characters, and cut where it is too long. Neither fault of a
-// product's name is worth a customer's order, and the ids still say which
-// product it is.
+// tidy returns a text of the catalogue as an order may hold it: control
+// characters become spaces, and a text that is too long is cut. An order must
+// not fail because of a product's name; the ids still say which product it is.
 func tidy(s string, most int) string {
 	s = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if order.IsControl(r) {

@@ -94,7 +94,8 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// with returns a good answer with one field replaced, by a path such as "items.0.quantity"; a nil value removes it.
+// with returns a good answer with one field replaced, by a path such as
+// "items.0.quantity"; a nil value removes it.
 func with(t *testing.T, path string, value any) []byte {
 	t.Helper()
 	var doc any
@@ -269,7 +270,8 @@ func TestDecodeManyLines(t *testing.T) {
 	})
 }
 
-// FuzzDecode holds that whatever the Cart API answers, there is a cart within its bounds or an error that says whether to
+// FuzzDecode holds that whatever the Cart API answers, there is a cart within
+// its bounds or an error that says whether to
 
 // try again, and that a cart written as an answer is read as the same cart.
 func FuzzDecode(f *testing.F) {

@@ -49,8 +49,8 @@ func New(client Client, url string) *Queue { return &Queue{client, url} }
 // Send puts a message on the queue, as JSON. The tenant is its group, by which
 // SQS keeps one tenant's rush from delaying the others; "" has none. The trace
 // header has the form of X-Amzn-Trace-Id and links the consumer's trace to the
-// sender's; "" sends none. After an error the message may be on the queue all
-// the same.
+// sender's; "" sends none. After an error the message may still be on the
+// queue.
 func (q *Queue) Send(ctx context.Context, body any, tenantID, traceHeader string) error {
 	return q.send(ctx, &sqs.SendMessageInput{MessageBody: text(body)}, tenantID, traceHeader)
 }
@@ -121,9 +121,9 @@ func NewPublisher(client EventPublisher, topicARN string) *Publisher {
 }
 
 // Publish hands at most ten events to every subscriber of the topic. It returns
-// an error for each event, nil where SNS took it. One that SNS refuses for what
-// it is, whenever it comes, is order.PermanentError. After another error the event
-// may have reached the subscribers all the same.
+// an error for each event, nil if SNS took it. The error is an
+// *order.PermanentError if SNS will never take the event. After any other error
+// the event may still have reached the subscribers.
 func (p *Publisher) Publish(ctx context.Context, events []order.Event) []error {
 	in := &sns.PublishBatchInput{TopicArn: &p.topicARN}
 	for i, e := range events {

@@ -28,7 +28,8 @@ const (
 
 var errDown = errors.New("service unavailable")
 
-// fakeSQS keeps what it is asked. Err fails every call; failed is what a batch answers, by the entry's id.
+// fakeSQS keeps what it is asked. Err fails every call; failed is what a batch
+// answers, by the entry's id.
 type fakeSQS struct {
 	sent    []*sqs.SendMessageInput
 	changed []*sqs.ChangeMessageVisibilityBatchInput
@@ -144,7 +145,8 @@ func TestSendLater(t *testing.T) {
 	})
 }
 
-// fakeSNS keeps what it is asked. Err fails the call; failed is what it answers of single entries.
+// fakeSNS keeps what it is asked. Err fails the call; failed is what it answers
+// of single entries.
 type fakeSNS struct {
 	published []*sns.PublishBatchInput
 	err       error

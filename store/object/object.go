@@ -31,7 +31,7 @@ const (
 // ErrAbsent says that S3 confirmed that there is no such object.
 var ErrAbsent = errors.New("no such object")
 
-// A FaultyError says that there is an object, but nothing can be made of it.
+// A FaultyError says that there is an object, but it cannot be parsed.
 type FaultyError struct {
 	Key string
 	Err error
@@ -84,11 +84,11 @@ type entry[T any] struct {
 	good    time.Duration // how long all this stands, from checked on
 }
 
-// Get returns what was made of an object. The error is ErrAbsent where S3 says
-// that there is none, or a *FaultyError where it cannot be parsed; both are
-// kept as long as a value. Any other error says that the object could not be
-// read now: it stands for ten seconds, and the value is then the one read last,
-// or zero. Callers that come while an object is read wait for that read.
+// Get returns what was made of an object. The error is ErrAbsent if S3 says
+// that there is none, or a *FaultyError if it cannot be parsed; both are kept
+// as long as a value. Any other error says that the object could not be read
+// now: it stands for ten seconds, and the value is then the one read last, or
+// zero. Callers that come while an object is read wait for that read.
 func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 	e := c.entry(key)
 	select {
@@ -96,7 +96,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 		defer func() { <-e.turn }()
 	case <-ctx.Done():
 	}
-	if err := ctx.Err(); err != nil { // Even if it is our turn, S3 is not asked in vain.
+	if err := ctx.Err(); err != nil { // The caller gave up, so S3 need not be asked.
 		var none T
 		return none, fmt.Errorf("read %s: %w", key, err)
 	}
@@ -120,8 +120,8 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 	return e.value, e.err
 }
 
-// entry returns the entry of a key. Where there are too many, another one
-// goes: whoever is using it may finish.
+// entry returns the entry of a key. If there are too many, it drops another
+// one; a caller that is using it may finish.
 func (c *Cache[T]) entry(key string) *entry[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,10 +169,10 @@ func (c *Cache[T]) read(ctx context.Context, key, etag string) (value T, newETag
 	return value, newETag, nil
 }
 
-// answer turns an error of S3 into ErrAbsent or errUnchanged where it is one.
+// answer turns an error of S3 into ErrAbsent or errUnchanged if it is one.
 // Access that is denied and a bucket that is missing say nothing about the
-// object: S3 answers 403 for an absent one, too, to whoever may not list the
-// bucket.
+// object: without the right to list the bucket, S3 answers 403 for an absent
+// one, too.
 func answer(err error) error {
 	var missing *types.NoSuchKey
 	var response *smithyhttp.ResponseError
