@@ -204,7 +204,9 @@ const OrderSeries = "ORDER"
 // Counter returns the last number that was taken from a series in a year, or 0.
 func (s *Store) Counter(ctx context.Context, p Partition, series string, year int) (int64, error) {
 	var counter counterItem
-	err := s.table.Get(attrPK, p.key()).Range(attrSK, dynamo.Equal, seriesKey(series, year)).Consistent(true).One(ctx, &counter)
+	err := s.table.Get(attrPK, p.key()).Range(attrSK, dynamo.Equal, seriesKey(series, year)).
+		Consistent(true).
+		One(ctx, &counter)
 	return counter.Value, wrap(ignoreNone(err), "read counter")
 }
 

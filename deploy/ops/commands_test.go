@@ -40,8 +40,11 @@ func TestRun(t *testing.T) {
 	})
 	t.Run("names every missing setting", func(t *testing.T) {
 		is := is.New(t)
-		err := run(t.Context(), []string{"verify"}, world{getenv: func(string) string { return "" }, stderr: &s.stderr, now: time.Now})
-		is.Equal(err.Error(), "missing in the environment: DYNAMODB_TABLE_NAME, ENVIRONMENT, S3_ORDERS_BUCKET, S3_EMAIL_TEMPLATES_BUCKET")
+		err := run(t.Context(), []string{"verify"}, world{
+			getenv: func(string) string { return "" }, stderr: &s.stderr, now: time.Now,
+		})
+		is.Equal(err.Error(), "missing in the environment: "+
+			"DYNAMODB_TABLE_NAME, ENVIRONMENT, S3_ORDERS_BUCKET, S3_EMAIL_TEMPLATES_BUCKET")
 	})
 	t.Run("says why there are no clients", func(t *testing.T) {
 		is := is.New(t)
@@ -71,7 +74,8 @@ func TestPrinter(t *testing.T) {
 	p.row("one", "name", "longer", "count", 20)
 	p.row("two", "other", "")
 	is.NoErr(p.flush())
-	is.Equal(b.String(), "NAME      COUNT\na�b�[2J�  1\nlonger    20\n\nOTHER\n-\n") // one line, and nothing a terminal obeys
+	// One line, and nothing that a terminal obeys.
+	is.Equal(b.String(), "NAME      COUNT\na�b�[2J�  1\nlonger    20\n\nOTHER\n-\n")
 }
 
 func TestTrail(t *testing.T) {
@@ -163,7 +167,9 @@ type brokenSQS struct {
 	send, remove error
 }
 
-func (b brokenSQS) SendMessage(ctx context.Context, in *sqs.SendMessageInput, opts ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+func (b brokenSQS) SendMessage(
+	ctx context.Context, in *sqs.SendMessageInput, opts ...func(*sqs.Options),
+) (*sqs.SendMessageOutput, error) {
 	if b.send != nil {
 		return nil, b.send
 	}
@@ -194,12 +200,12 @@ func TestRedriveLosesNothing(t *testing.T) {
 			o := s.place("a@example.com")
 			s.die(pdfCreator, event(o, 1))
 			s.die(pdfCreator, event(o, 1))
-			whole := s.clients.sqs
+			whole := s.sqs
 			tt.broken.queueClient = whole
-			s.clients.sqs = tt.broken
+			s.sqs = tt.broken
 			_, err := s.run("dlq", "redrive", "-yes", "-queue", "pdf")
 			is.True(errors.Is(err, down))
-			s.clients.sqs = whole
+			s.sqs = whole
 			is.Equal(len(s.take(s.lineOf(pdfCreator))), tt.sent)
 			is.Equal(len(s.take(s.operator().line(pdfCreator).dead)), tt.dead) // visible at once
 		})
@@ -367,7 +373,8 @@ func TestSmoke(t *testing.T) {
 	mux.HandleFunc("GET /bad.pdf", func(w http.ResponseWriter, _ *http.Request) { write(w, "<html>") })
 
 	document := func(name string) string {
-		return `{"data": {"state": "recorded", "status": "pending", "documents": [{"kind": "pro_forma", "url": "` + server.URL + "/" + name + `"}]}}`
+		return `{"data": {"state": "recorded", "status": "pending",
+			"documents": [{"kind": "pro_forma", "url": "` + server.URL + "/" + name + `"}]}}`
 	}
 	whole := []string{"smoke", server.URL + "/", "-cart", "c", "-email", "a@example.com", "-yes", "-wait", "300ms"}
 	for name, tt := range map[string]struct {
@@ -379,7 +386,7 @@ func TestSmoke(t *testing.T) {
 		"no token":           {"", "", whole, "TOKEN"},
 		"only said":          {"good", "", whole[:6], "-yes does it"},
 		"a bad token":        {"bad", "", whole, "401"},
-		"the cart is gone":   {"good", `{"data": {"state": "failed", "failureReason": "cart not found"}}`, whole, "cart not found"},
+		"the cart is gone":   {"good", `{"data": {"state": "failed", "failureReason": "no cart"}}`, whole, "no cart"},
 		"it takes too long":  {"good", `{"data": {"state": "accepted"}}`, whole, "deadline"},
 		"the link is broken": {"good", document("bad.pdf"), whole, "no PDF"},
 		"the link is dead":   {"good", document("none.pdf"), whole, "404"},
@@ -389,7 +396,9 @@ func TestSmoke(t *testing.T) {
 			is := is.New(t)
 			cancelled, answer = false, tt.answer
 			var out, help strings.Builder
-			err := run(t.Context(), tt.args, world{getenv: func(string) string { return tt.token }, stdout: &out, stderr: &help, now: time.Now})
+			err := run(t.Context(), tt.args, world{
+				getenv: func(string) string { return tt.token }, stdout: &out, stderr: &help, now: time.Now,
+			})
 			is.Equal(cancelled, tt.want == "") // nobody ships it
 			if tt.want != "" {
 				is.True(err != nil && strings.Contains(err.Error(), tt.want))

@@ -72,7 +72,8 @@ func (o *operator) eraseFrom(ctx context.Context, about order.Order, person stri
 	if isCustomer {
 		as = "customer"
 	}
-	o.out.row("order", "tenant", about.TenantID, "number", about.Number, "order", about.ID, "as", as, "done", done, "kept", kept)
+	o.out.row("order", "tenant", about.TenantID, "number", about.Number, "order", about.ID,
+		"as", as, "done", done, "kept", kept)
 	return nil
 }
 

@@ -18,7 +18,8 @@ import (
 
 func exportCommand() command {
 	return command{
-		name: "export", args: "TENANT DIR", does: "copy a tenant's orders, mails and documents to a directory", least: 2, most: 2,
+		name: "export", args: "TENANT DIR", least: 2, most: 2,
+		does:  "copy a tenant's orders, mails and documents to a directory",
 		needs: []setting{table, documents},
 		setUp: func(*flag.FlagSet) action {
 			return func(ctx context.Context, o *operator, args []string) error { return o.export(ctx, args[0], args[1]) }
@@ -35,7 +36,7 @@ const (
 // files, and the documents under their keys. A document that is there in its
 // size is not fetched again, so an export that was cut off goes on.
 func (o *operator) export(ctx context.Context, tenantID, name string) error {
-	if err := os.MkdirAll(name, dirMode); err != nil {
+	if err := os.MkdirAll(name, dirMode); err != nil { //nolint:gosec // The operator chooses the directory.
 		return err
 	}
 	dir, err := os.OpenRoot(name)
@@ -49,7 +50,8 @@ func (o *operator) export(ctx context.Context, tenantID, name string) error {
 	if err := writeLines(o, dir, "mails.ndjson", o.orders.Mails(ctx, tenantID, ""), mailLine); err != nil {
 		return err
 	}
-	if err := writeLines(o, dir, "documents.ndjson", o.orders.LegalDocuments(ctx, tenantID, ""), documentLine); err != nil {
+	legal := o.orders.LegalDocuments(ctx, tenantID, "")
+	if err := writeLines(o, dir, "documents.ndjson", legal, documentLine); err != nil {
 		return err
 	}
 	count, size := 0, int64(0)
@@ -98,7 +100,9 @@ func documentLine(d store.LegalDocument) any {
 }
 
 // writeLines writes a sequence to a file, an element a line.
-func writeLines[T any](o *operator, dir *os.Root, name string, all iter.Seq2[T, error], line func(T) any) (err error) {
+func writeLines[T any](
+	o *operator, dir *os.Root, name string, all iter.Seq2[T, error], line func(T) any,
+) (err error) {
 	file, err := dir.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, fileMode)
 	if err != nil {
 		return err

@@ -77,7 +77,8 @@ func readObject(tenantID, key string, size int64) object {
 		return found
 	}
 	id := rest[:idLength]
-	i := slices.IndexFunc(order.DocumentKinds(), func(k order.DocumentKind) bool { return invoice.Key(tenantID, id, k) == key })
+	isKind := func(k order.DocumentKind) bool { return invoice.Key(tenantID, id, k) == key }
+	i := slices.IndexFunc(order.DocumentKinds(), isKind)
 	if i >= 0 {
 		found.orderID, found.kind = id, order.DocumentKinds()[i]
 	}

@@ -75,7 +75,8 @@ type operator struct {
 // setting that is missing.
 func newOperator(ctx context.Context, w world, needs []setting) (*operator, error) {
 	o := &operator{
-		getenv: w.getenv, now: w.now, out: newPrinter(w.stdout), progress: &progress{w: w.stderr, now: w.now, last: w.now()},
+		getenv: w.getenv, now: w.now, out: newPrinter(w.stdout),
+		progress: &progress{w: w.stderr, now: w.now, last: w.now()},
 	}
 	var missing []string
 	for _, s := range needs {
@@ -159,6 +160,7 @@ func (o *operator) resolve(ctx context.Context, tenant, name string) (order.Orde
 		for _, f := range found {
 			tenants = append(tenants, f.TenantID)
 		}
-		return order.Order{}, fmt.Errorf("several tenants have a %s, say which by -tenant: %s", name, strings.Join(tenants, ", "))
+		return order.Order{}, fmt.Errorf("several tenants have a %s, say which by -tenant: %s",
+			name, strings.Join(tenants, ", "))
 	}
 }

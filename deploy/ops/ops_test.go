@@ -165,7 +165,8 @@ func creation(email string) order.Creation {
 	return order.Creation{
 		OrderID: order.NewID(), TenantID: tenant, CustomerEmail: email, CustomerName: "Thandi Nkosi", CartID: "cart-1",
 		BillingAddress: order.BillingAddress{
-			FullName: "Thandi Nkosi", Street: "1 Long Street", City: "Cape Town", Province: "Western Cape", PostalCode: "8001", Country: "ZA",
+			FullName: "Thandi Nkosi", Street: "1 Long Street", City: "Cape Town", Province: "Western Cape",
+			PostalCode: "8001", Country: "ZA",
 		},
 		PaymentMethod: "payfast", CreatedBy: email,
 	}
@@ -191,7 +192,9 @@ func (s *stage) place(email string) order.Order {
 	s.must(err)
 	o, err := order.New(s.accept(c), c, order.Cart{
 		ID: "cart-1", TenantID: tenant, Currency: "ZAR", Shipping: zero,
-		Items: []order.CartItem{{ID: "1", ProductID: "p", ProductName: "Rooibos", Quantity: 2, UnitPrice: price, Discount: zero}},
+		Items: []order.CartItem{
+			{ID: "1", ProductID: "p", ProductName: "Rooibos", Quantity: 2, UnitPrice: price, Discount: zero},
+		},
 	}, rate)
 	s.must(err)
 	s.must(s.orders.Record(s.Context(), o))
@@ -262,7 +265,9 @@ func (s *stage) role(name string) lambda.Handler {
 	}
 	settings, err := roles.Configure(getenv)
 	s.must(err)
-	return roles.Build(settings, roles.Deps{AWS: awsenv.Load(getenv), Transport: http.DefaultTransport, Stdout: io.Discard, Now: time.Now})
+	return roles.Build(settings, roles.Deps{
+		AWS: awsenv.Load(getenv), Transport: http.DefaultTransport, Stdout: io.Discard, Now: time.Now,
+	})
 }
 
 // take empties a queue and returns the bodies of its messages.

@@ -173,7 +173,9 @@ func (o *operator) look(
 
 func (o *operator) receive(ctx context.Context, url string, most int) ([]types.Message, error) {
 	out, err := o.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &url, MaxNumberOfMessages: int32(most), VisibilityTimeout: int32(lookTime / time.Second), //nolint:gosec // at most ten
+		QueueUrl:                    &url,
+		MaxNumberOfMessages:         int32(most), //nolint:gosec // At most ten.
+		VisibilityTimeout:           int32(lookTime / time.Second),
 		WaitTimeSeconds:             1, // Without, SQS asks some of its servers only.
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	})
@@ -195,7 +197,9 @@ func (o *operator) send(ctx context.Context, name, body, group, trace string) er
 	}
 	if trace != "" {
 		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
-			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &trace},
+			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {
+				DataType: aws.String("String"), StringValue: &trace,
+			},
 		}
 	}
 	if _, err := o.sqs.SendMessage(ctx, in); err != nil {

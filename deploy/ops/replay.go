@@ -12,8 +12,8 @@ import (
 
 func replayDocumentCommand() command {
 	return command{
-		name: "replay document", args: "ID|NUMBER", does: "make an order's missing documents", least: 1, most: 1, changes: true,
-		needs: []setting{table, environment, documents},
+		name: "replay document", args: "ID|NUMBER", does: "make an order's missing documents", least: 1, most: 1,
+		changes: true, needs: []setting{table, environment, documents},
 		setUp: func(f *flag.FlagSet) action {
 			tenant := f.String("tenant", "", "whose order it is")
 			return func(ctx context.Context, o *operator, args []string) error {
@@ -29,8 +29,8 @@ func replayDocumentCommand() command {
 
 func replayMailCommand() command {
 	return command{
-		name: "replay mail", args: "ID|NUMBER", does: "send an order's mails that did not go out", least: 1, most: 1, changes: true,
-		needs: []setting{table, environment},
+		name: "replay mail", args: "ID|NUMBER", does: "send an order's mails that did not go out", least: 1, most: 1,
+		changes: true, needs: []setting{table, environment},
 		setUp: func(f *flag.FlagSet) action {
 			tenant := f.String("tenant", "", "whose order it is")
 			role := f.String("role", "", "only mails of this role: "+teamMail+" or "+customer)

@@ -17,8 +17,8 @@ import (
 
 func smokeCommand() command {
 	return command{
-		name: "smoke", args: "URL", does: "place an order through a deployed API, wait for its document, cancel it", least: 1, most: 1,
-		changes: true,
+		name: "smoke", args: "URL", does: "place an order through a deployed API, wait for its document, cancel it",
+		least: 1, most: 1, changes: true,
 		setUp: func(f *flag.FlagSet) action {
 			s := smoke{}
 			f.StringVar(&s.cart, "cart", "", "a cart of the token's tenant")
@@ -55,8 +55,8 @@ func (s *smoke) run(ctx context.Context) error {
 	if !s.act {
 		return errors.New("smoke places an order: -yes does it")
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.wait)
-	defer cancel()
+	ctx, stop := context.WithTimeout(ctx, s.wait)
+	defer stop()
 	begin := s.now()
 	step := func(what, detail string) {
 		s.out.row("step", "step", what, "after", s.now().Sub(begin).Round(time.Millisecond).String(), "detail", detail)
@@ -91,7 +91,8 @@ func (s *smoke) run(ctx context.Context) error {
 	}
 	step("document", fmt.Sprintf("%s, %d bytes", documented.Documents[0].Kind, size))
 	var cancelled shownOrder
-	if err := s.call(ctx, http.MethodPut, place, []byte(`{"status": "cancelled", "reason": "Smoke test"}`), &cancelled); err != nil {
+	cancel := []byte(`{"status": "cancelled", "reason": "Smoke test"}`)
+	if err := s.call(ctx, http.MethodPut, place, cancel, &cancelled); err != nil {
 		return err
 	}
 	step("cancelled", "the mails about it go to "+s.email+" and to the team")

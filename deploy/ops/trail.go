@@ -58,8 +58,8 @@ func (o *operator) showHead(about order.Order) {
 	if !about.Recorded() {
 		total = ""
 	}
-	o.out.row("order", "number", about.Number, "id", about.ID, "tenant", about.TenantID, "state", state, "status", about.Status,
-		"total", total, "customer", about.CustomerEmail, "created", about.DateCreated, "updated", about.DateLastUpdated,
+	o.out.row("order", "number", about.Number, "id", about.ID, "tenant", about.TenantID, "state", state,
+		"status", about.Status, "total", total, "customer", about.CustomerEmail, "created", about.DateCreated, "updated", about.DateLastUpdated,
 		"failure", about.FailureReason)
 }
 

@@ -398,12 +398,16 @@ func (v *verifier) stray(ctx context.Context, tenantID, orderID, what string) er
 	if !errors.Is(err, order.ErrNotFound) {
 		return err
 	}
-	return v.report(ctx, finding{tenantID: tenantID, orderID: orderID, what: what + " without its order", left: "it may be all that is left of it"})
+	return v.report(ctx, finding{
+		tenantID: tenantID, orderID: orderID, what: what + " without its order", left: "it may be all that is left of it",
+	})
 }
 
 func (v *verifier) strayObject(ctx context.Context, tenantID string, x object) error {
 	if x.orderID == "" {
-		return v.report(ctx, finding{tenantID: tenantID, what: "object " + x.key + " is no document", left: "nobody reads it"})
+		return v.report(ctx, finding{
+			tenantID: tenantID, what: "object " + x.key + " is no document", left: "nobody reads it",
+		})
 	}
 	_, err := v.orders.StoredOrder(ctx, tenantID, x.orderID)
 	if !errors.Is(err, order.ErrNotFound) {

@@ -40,8 +40,8 @@ func TestVerifyMends(t *testing.T) {
 
 	t.Run("says what it would do", func(t *testing.T) {
 		is := is.New(t)
-		for _, args := range [][]string{{"verify", "-settle", "0s"}, {"verify", "-settle", "0s", "-fix"}, {"verify", "-settle", "0s", "-yes"}} {
-			out, err := s.run(args...)
+		for _, flags := range [][]string{nil, {"-fix"}, {"-yes"}} {
+			out, err := s.run(append([]string{"verify", "-settle", "0s"}, flags...)...)
 			is.True(err != nil) // not all is well
 			has(is, out, "not found by its number", "stands at 1, below 2", "stands at 0, below 1",
 				"pro_forma has no object", "tax_invoice has no object", "pro_forma is due and not issued")
@@ -50,7 +50,8 @@ func TestVerifyMends(t *testing.T) {
 	})
 	t.Run("and does it", func(t *testing.T) {
 		is := is.New(t)
-		has(is, s.ops("verify", "-settle", "0s", "-fix", "-yes"), "made findable", "raised to 2", "raised to 1", "made again", "2       6       0")
+		has(is, s.ops("verify", "-settle", "0s", "-fix", "-yes"),
+			"made findable", "raised to 2", "raised to 1", "made again", "2       6       0")
 		s.work()
 		has(is, s.ops("verify", "-settle", "0s"), "2       0       0")
 		is.Equal(s.object(other, order.ProForma), proForma) // the same bytes
