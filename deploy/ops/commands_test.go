@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/matryer/is"
 
@@ -408,4 +411,39 @@ func TestSmoke(t *testing.T) {
 			has(is, out.String(), "accepted", "recorded", "pro_forma, 8 bytes", "cancelled")
 		})
 	}
+}
+
+func TestDeadReasons(t *testing.T) {
+	s := newStage(t)
+	is := is.New(t)
+	o, deleted := s.place("a@example.com"), s.place("b@example.com")
+	failed, unknown := s.accept(creation("c@example.com")), o
+	unknown.ID = order.NewID()
+	s.must(s.orders.Fail(t.Context(), tenant, failed.ID, "cart not found"))
+	_, err := s.dynamodb.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName:                 aws.String(s.env["DYNAMODB_TABLE_NAME"]),
+		Key:                       item{"PK": text("TENANT#" + tenant), "SK": text("ORDER#" + deleted.ID)},
+		UpdateExpression:          aws.String("SET active = :no"),
+		ExpressionAttributeValues: item{":no": &dynamodbtypes.AttributeValueMemberBOOL{Value: false}},
+	})
+	s.must(err)
+	want := map[string]string{
+		o.ID: "order is recorded", deleted.ID: "order is deleted", failed.ID: "cart not found", unknown.ID: "order not found",
+	}
+	for id := range want {
+		s.die(recorder, `{"orderId": "`+id+`", "tenantId": "`+tenant+`"}`)
+	}
+	s.die(pdfCreator, event(o, 1))
+	want[o.ID+" pdf"] = "documents are issued"
+
+	got := map[string]string{}
+	for row := range strings.Lines(s.ops("dlq", "show", "-json")) {
+		var m struct{ Queue, Order, Reason string }
+		is.NoErr(json.Unmarshal([]byte(row), &m))
+		if strings.Contains(m.Queue, "pdf") {
+			m.Order += " pdf"
+		}
+		got[m.Order] = m.Reason
+	}
+	is.Equal(got, want)
 }

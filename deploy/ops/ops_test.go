@@ -97,7 +97,7 @@ func (s *stage) createQueues(name string) {
 	s.env["ORDER_EVENTS_TOPIC_ARN"] = aws.ToString(created.TopicArn)
 	lines, err := readLines(name)
 	s.must(err)
-	raw := s.clients.sqs.(*sqs.Client)
+	raw := s.sqs.(*sqs.Client)
 	for _, l := range lines {
 		for _, q := range []string{l.dead, l.queue} {
 			if q != "" {

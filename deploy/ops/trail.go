@@ -59,8 +59,8 @@ func (o *operator) showHead(about order.Order) {
 		total = ""
 	}
 	o.out.row("order", "number", about.Number, "id", about.ID, "tenant", about.TenantID, "state", state,
-		"status", about.Status, "total", total, "customer", about.CustomerEmail, "created", about.DateCreated, "updated", about.DateLastUpdated,
-		"failure", about.FailureReason)
+		"status", about.Status, "total", total, "customer", about.CustomerEmail, "created", about.DateCreated,
+		"updated", about.DateLastUpdated, "failure", about.FailureReason)
 }
 
 // showOrder shows what the table and the bucket know of an order.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/local/emulator"
@@ -172,4 +173,29 @@ func TestVerifyTenantsOfObjects(t *testing.T) {
 	is.True(err != nil)
 	has(is, out, "object without its order", o.Number, "raised to 1") // of a tenant that the table does not know
 	is.Equal(s.place("a@example.com").Number, order.FormatNumber(thisYear(), 2))
+}
+
+func TestVerifyWhatCannotBe(t *testing.T) {
+	s := newStage(t)
+	is := is.New(t)
+	o, other := s.place("a@example.com"), s.change(s.place("b@example.com"), order.Paid)
+	s.lose("NUMBER#" + o.Number)
+	s.must(s.orders.NumberOrder(t.Context(), tenant, o.Number, other.ID)) // another order's now
+	s.lose("DOCUMENT#" + other.ID + "#tax_invoice")
+	s.loseObject(other, order.TaxInvoice)
+	_, err := s.s3.PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: aws.String(s.env["S3_ORDERS_BUCKET"]), Key: aws.String(tenant + "/orders/notes.txt"),
+	})
+	s.must(err)
+	refused := store.Mail{TenantID: tenant, OrderID: o.ID, Role: customer, Sequence: 1, Claim: "c"}
+	s.lose("MAIL#" + o.ID + "#" + customer + "#1")
+	s.must(s.orders.ClaimMail(t.Context(), refused, time.Now().Add(time.Minute)))
+	s.must(s.orders.MailFailed(t.Context(), refused, "address refused"))
+
+	out, err := s.run("verify", "-settle", "0s", "-fix", "-yes", "-mails", "-tenant", tenant)
+	is.True(err != nil)
+	has(is, out, "its number leads to order "+other.ID, "notes.txt is no document", "failed: address refused",
+		"left: its number is not in its series", "0       4\n") // nothing is mended
+	is.Equal(len(s.take(s.lineOf(pdfCreator))), 0)
+	is.Equal(len(s.take(s.lineOf(customer))), 0)
 }
