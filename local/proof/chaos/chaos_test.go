@@ -67,8 +67,8 @@ func judge(t *testing.T, o chaos.Options) chaos.Report {
 
 func TestPromises(t *testing.T) {
 	for name, change := range map[string]func(*chaos.Options){
-		"a usual day":             func(o *chaos.Options) { o.Seed, o.Orders = 7, 100 },
-		"another":                 func(o *chaos.Options) { o.Seed, o.Orders = 8, 100 },
+		"a usual day":             func(o *chaos.Options) { o.Seed, o.Orders = 7, 60 },
+		"another":                 func(o *chaos.Options) { o.Seed, o.Orders = 8, 60 },
 		"nearly every other call": func(o *chaos.Options) { o.Faulty, o.Orders = 0.45, 8 },
 		"death everywhere":        func(o *chaos.Options) { o.Faulty, o.Deadly = 0, 0.05 },
 		"all at once":             func(o *chaos.Options) { o.Clients = o.Orders },

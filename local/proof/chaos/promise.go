@@ -34,8 +34,9 @@ func (sim *simulation) check() {
 // startReads reads everything through the API, after all has come to rest.
 func (sim *simulation) startReads() {
 	for _, tenant := range tenants() {
-		sim.listed[tenant] = map[string]bool{}
-		go sim.readList(tenant)
+		seen := map[string]bool{}
+		sim.listed[tenant] = seen
+		go sim.readList(tenant, seen)
 	}
 	for i, wi := range sim.wishes {
 		if wi.orderID == "" {
@@ -46,9 +47,9 @@ func (sim *simulation) startReads() {
 	}
 }
 
-// readList reads all pages of a tenant's orders.
-func (sim *simulation) readList(tenant string) {
-	seen, token := sim.listed[tenant], ""
+// readList reads all pages of a tenant's orders, and notes which it has seen.
+func (sim *simulation) readList(tenant string, seen map[string]bool) {
+	token := ""
 	a := actor{client: "list " + tenant, tenant: tenant}
 	for page := 0; page == 0 || token != ""; page++ {
 		c := sim.request(a, "list_orders", func(e *events.APIGatewayProxyRequest) {

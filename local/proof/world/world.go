@@ -19,7 +19,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -87,35 +89,21 @@ func New(now func() time.Time) *World {
 	if w.roles, err = deploy.Roles(); err != nil {
 		panic(err) // It is built in.
 	}
-	for role, r := range w.roles {
+	for _, role := range slices.Sorted(maps.Keys(w.roles)) { // The same in every run.
+		r := w.roles[role]
 		if !r.IsConsumer() {
 			continue
 		}
 		q := w.addQueue(r.Queue+"-"+environment, 6*time.Duration(r.Timeout)*time.Second)
 		q.maxReceives, q.dead = maxReceives, w.addQueue(r.Queue+"-dlq-"+environment, 0)
-		if types := served(role); types != nil {
-			w.topic = append(w.topic, subscription{q, types})
+		if len(r.Events) > 0 {
+			w.topic = append(w.topic, subscription{q, r.Events})
 		}
 	}
 	w.addQueue("bbws-order-events-dlq-"+environment, 0)
 	w.ship(templates.FS, "")
 	w.ship(branding.Files, "branding/")
 	return w
-}
-
-// served returns the types of events that a consumer's subscription lets pass,
-// or nil where it has none (contract, sections 6, 9 and 10).
-func served(role string) []string {
-	switch role {
-	case "order_pdf_creator":
-		return []string{"order.created", "order.paid", "order.refunded"}
-	case "order_internal_notifier":
-		return []string{"order.created", "order.paid", "order.cancelled", "order.refunded"}
-	case "customer_order_confirmation":
-		return []string{"order.created", "order.paid", "order.completed", "order.cancelled", "order.refunded"}
-	default:
-		return nil
-	}
 }
 
 // ship puts files into the bucket of templates.
