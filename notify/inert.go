@@ -39,7 +39,8 @@ func inert(s string) string {
 // isWord reports whether r may stand in the name of a host, or is ignored in
 // one: SOFT HYPHEN, ZERO WIDTH SPACE, WORD JOINER.
 func isWord(r rune) bool {
-	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || strings.ContainsRune("-_\u00ad\u200b\u2060", r)
+	const others = "-_\u00ad\u200b\u2060"
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || strings.ContainsRune(others, r)
 }
 
 // address returns a customer's e-mail address for the team. A plain one is

@@ -43,7 +43,9 @@ func mails() []mail {
 func completed() order.Order {
 	o := sampled("paid")
 	for _, s := range []order.Status{order.Processing, order.Completed} {
-		if _, err := o.Apply(order.Update{Status: s, By: "team@example.co.za"}, o.DateLastUpdated.Time().Add(24*time.Hour)); err != nil {
+		if _, err := o.Apply(
+			order.Update{Status: s, By: "team@example.co.za"}, o.DateLastUpdated.Time().Add(24*time.Hour),
+		); err != nil {
 			panic(err)
 		}
 	}
@@ -175,7 +177,9 @@ func TestPayment(t *testing.T) {
 
 func TestPaymentMethod(t *testing.T) {
 	for _, tt := range []struct{ method, want string }{
-		{"payfast", "Payfast"}, {"eft", "EFT"}, {"credit_card", "Credit card"}, {"snap-scan", "Snap scan"}, {"élan", "Élan"}, {" ", ""},
+		{"payfast", "Payfast"}, {"eft", "EFT"}, {
+			"credit_card", "Credit card",
+		}, {"snap-scan", "Snap scan"}, {"élan", "Élan"}, {" ", ""},
 	} {
 		t.Run(tt.method, func(t *testing.T) {
 			is := is.New(t)

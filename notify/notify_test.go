@@ -33,7 +33,9 @@ type mailer struct {
 	fail func() error
 }
 
-func (m *mailer) SendEmail(_ context.Context, in *sesv2.SendEmailInput, _ ...func(*sesv2.Options)) (*sesv2.SendEmailOutput, error) {
+func (m *mailer) SendEmail(
+	_ context.Context, in *sesv2.SendEmailInput, _ ...func(*sesv2.Options),
+) (*sesv2.SendEmailOutput, error) {
 	if m.fail != nil {
 		if err := m.fail(); err != nil {
 			return nil, err
@@ -52,7 +54,9 @@ type objects struct {
 	before func(ctx context.Context, key string) error
 }
 
-func (o *objects) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
+func (o *objects) GetObject(
+	ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options),
+) (*s3.GetObjectOutput, error) {
 	if o.before != nil {
 		if err := o.before(ctx, *in.Key); err != nil {
 			return nil, err
@@ -201,7 +205,10 @@ func TestSendCustomer(t *testing.T) {
 	is.Equal(in.ReplyToAddresses, []string{"support@kimmyai.io"})
 	is.Equal(*in.ConfigurationSetName, "orders")
 	is.Equal(*in.Content.Simple.Subject.Data, "Order Confirmation: ORD-2025-00002")
-	is.Equal(in.Content.Simple.Headers, []sestypes.MessageHeader{{Name: aws.String("Auto-Submitted"), Value: aws.String("auto-generated")}})
+	is.Equal(
+		in.Content.Simple.Headers,
+		[]sestypes.MessageHeader{{Name: aws.String("Auto-Submitted"), Value: aws.String("auto-generated")}},
+	)
 	tags := map[string]string{}
 	for _, tag := range in.EmailTags {
 		is.True(isTag(*tag.Name) && isTag(*tag.Value)) // in the characters that SES allows
@@ -212,7 +219,9 @@ func TestSendCustomer(t *testing.T) {
 
 // isTag reports whether SES takes s as the name or the value of a message tag.
 func isTag(s string) bool {
-	return s != "" && len(s) <= 256 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+	return s != "" && len(s) <= 256 && strings.Trim(
+		s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-",
+	) == ""
 }
 
 func TestSendNothing(t *testing.T) {
@@ -236,7 +245,10 @@ func TestSendFallsBack(t *testing.T) {
 		{"endless recursion", `{{define "a"}}{{template "a"}}{{end}}`, nil, "template customer/order_confirmation.html: "},
 		{"empty", "", nil, "template is empty"},
 		{"huge", strings.Repeat("x", 10<<20), nil, "more than 262144 bytes"},
-		{"huge output", "{{range orderItems}}" + strings.Repeat("x", 50<<10) + "{{end}}", nil, "output exceeds 1048576 bytes"},
+		{
+			"huge output", "{{range orderItems}}" + strings.Repeat("x", 50<<10) + "{{end}}", nil,
+			"output exceeds 1048576 bytes",
+		},
 		{"missing", "", &types.NoSuchKey{}, "no such object"},
 		{"unreadable", "", broken, "connection reset"},
 	} {
@@ -294,8 +306,17 @@ func TestBranding(t *testing.T) {
 		{"the common one", "", `{"name": "Common"}`, nil, "Common", ""},
 		{"none", "", "", nil, "KimmyAI", ""},
 		{"the tenant's is broken", "{", `{"name": "Common"}`, nil, "Common", own},
-		{"the tenant's cannot be read", `{"name": "Own"}`, `{"name": "Common"}`, map[string]bool{own: true}, "Common", "service unavailable"},
-		{"none can be read", "", `{"name": "Common"}`, map[string]bool{own: true, common: true}, "KimmyAI", "service unavailable"},
+		{
+			"the tenant's cannot be read", `{"name": "Own"}`, `{"name": "Common"}`,
+			map[string]bool{own: true},
+			"Common", "service unavailable",
+		},
+		{
+			"none can be read", "", `{"name": "Common"}`,
+			map[string]bool{own: true, common: true},
+			"KimmyAI",
+			"service unavailable",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
@@ -331,14 +352,22 @@ func TestSendRefused(t *testing.T) {
 	}{
 		{"malformed address", &sestypes.BadRequestException{Message: aws.String("Illegal address " + address)}, true},
 		{"content", &sestypes.MessageRejected{Message: aws.String("Email content contains a virus")}, true},
-		{"sender not verified", &sestypes.MessageRejected{Message: aws.String("Email address is not verified. The following identities failed the check: " + address)}, false},
+		{
+			"sender not verified",
+			&sestypes.MessageRejected{Message: aws.String("Email address is not verified. The following identities failed the check: " + address)},
+			false,
+		},
 		{"domain not verified", &sestypes.MailFromDomainNotVerifiedException{}, false},
 		{"account suspended", &sestypes.AccountSuspendedException{}, false},
 		{"sending paused", &sestypes.SendingPausedException{}, false},
 		{"configuration set missing", &sestypes.NotFoundException{}, false},
 		{"throttled", &sestypes.TooManyRequestsException{}, false},
 		{"daily quota", &sestypes.LimitExceededException{}, false},
-		{"no permission", &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized on identity/" + address}, false},
+		{
+			"no permission",
+			&smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized on identity/" + address},
+			false,
+		},
 		{"timeout", context.DeadlineExceeded, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -349,7 +378,9 @@ func TestSendRefused(t *testing.T) {
 			is.Equal(errors.As(err, &permanent), tt.permanent) // what trying again is good for
 			is.True(errors.Is(err, tt.err))                    // the cause is there
 			is.Equal(sent, notify.Sent{})
-			is.True(!tt.permanent || permanent.Reason == "SES refused the address or the content of the e-mail") // what clients may see
+			is.True(
+				!tt.permanent || permanent.Reason == "SES refused the address or the content of the e-mail",
+			) // what clients may see
 		})
 	}
 }

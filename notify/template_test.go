@@ -31,7 +31,10 @@ func TestTemplate(t *testing.T) {
 			"<ul><li>1 Ceramic pour-over coffee set</li><li>3 Single origin beans, Yirgacheffe, 1 kg</li><li>2 Paper filters, size 02, pack of 100</li></ul>",
 		},
 		{"order in a loop", "{{range orderItems}}{{orderNumber}}.{{end}}", "ORD-2025-00002.ORD-2025-00002.ORD-2025-00002."},
-		{"two loops", "{{range orderItems}}{{.quantity}}{{end}}{{range orderTotals}}[{{.label}}]{{end}}", "132[Subtotal][Shipping][Total excl. VAT][VAT (15%)]"},
+		{
+			"two loops", "{{range orderItems}}{{.quantity}}{{end}}{{range orderTotals}}[{{.label}}]{{end}}",
+			"132[Subtotal][Shipping][Total excl. VAT][VAT (15%)]",
+		},
 		{"empty loop", "a{{range orderItems}}{{end}}b", "ab"},
 		{
 			"every variable of an item",
@@ -47,10 +50,19 @@ func TestTemplate(t *testing.T) {
 			"ORD-2025-00002|12 December 2025|Pending|Thandi Example|thandi@example.co.za|3|R 1 880,45|R 99,00|" +
 				"R 296,92|15%|R 2 276,37|R 2 276,37|https://portal.kimmyai.io/orders/0b8f1d2e-5c3a-4e6f-9a7b-000000000002",
 		},
-		{"attribute", `<td title="{x} {{orderNumber}}" aria-label='{{taxRate}}'>`, `<td title="{x} ORD-2025-00002" aria-label='15%'>`},
-		{"link", `<a href="{{trackingUrl}}">`, `<a href="https://portal.kimmyai.io/orders/0b8f1d2e-5c3a-4e6f-9a7b-000000000002">`},
+		{
+			"attribute", `<td title="{x} {{orderNumber}}" aria-label='{{taxRate}}'>`,
+			`<td title="{x} ORD-2025-00002" aria-label='15%'>`,
+		},
+		{
+			"link", `<a href="{{trackingUrl}}">`,
+			`<a href="https://portal.kimmyai.io/orders/0b8f1d2e-5c3a-4e6f-9a7b-000000000002">`,
+		},
 		{"literal links", `<a href="https://x.example/?a=1&amp;b=2"><a href=mailto:x@x.example><a href='#top'>{{itemCount}}`, `<a href="https://x.example/?a=1&amp;b=2"><a href=mailto:x@x.example><a href='#top'>3`},
-		{"title", "<title>{{orderNumber}} of {{orderDate}}</title>{{itemCount}}", "<title>ORD-2025-00002 of 12 December 2025</title>3"},
+		{
+			"title", "<title>{{orderNumber}} of {{orderDate}}</title>{{itemCount}}",
+			"<title>ORD-2025-00002 of 12 December 2025</title>3",
+		},
 		{"style is copied", "<style>a{b:c}</style >{{itemCount}}", "<style>a{b:c}</style >3"},
 		{"comment is copied", "<!-- nothing -->{{itemCount}}", "<!-- nothing -->3"},
 		{
@@ -59,7 +71,11 @@ func TestTemplate(t *testing.T) {
 			`<!--[if mso]><v:rect href="https://x.example"><![endif]--><!--[if !mso]><!-->3<!--<![endif]--><![if !mso]>x<![endif]>`,
 		},
 		{"odd markup", "<!DOCTYPE html><br/>a &lt; b & c > d<A title = 'f' lang=en></A >{{itemCount}}", "<!DOCTYPE html><br/>a &lt; b & c > d<A title = 'f' lang=en></A >3"},
-		{"condition", "{{if orderNumber}}a{{end}}{{if orderItems}}b{{if total}}c{{end}}{{end}}{{range orderItems}}{{if .productName}}.{{end}}{{end}}", "abc..."},
+		{
+			"condition",
+			"{{if orderNumber}}a{{end}}{{if orderItems}}b{{if total}}c{{end}}{{end}}{{range orderItems}}{{if .productName}}.{{end}}{{end}}",
+			"abc...",
+		},
 		{"byte order mark", "\ufeff{{itemCount}}", "\ufeff3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -100,7 +116,10 @@ func TestTemplateRefused(t *testing.T) {
 		{"unknown variable", "{{orderNumbr}}", `1:1: unknown name "orderNumbr": did you mean "orderNumber"?`},
 		{"unlike any", "{{nothing}}", `1:1: unknown name "nothing"`},
 		{"variable of the other mail", "{{orderDetailsUrl}}", `unknown name "orderDetailsUrl"`},
-		{"unknown field", "{{range orderItems}}{{.productname}}{{end}}", `1:21: unknown name ".productname" in orderItems: did you mean "productName"?`},
+		{
+			"unknown field", "{{range orderItems}}{{.productname}}{{end}}",
+			`1:21: unknown name ".productname" in orderItems: did you mean "productName"?`,
+		},
 		{"unknown list", "{{range orderItem}}{{.x}}{{end}}", `unknown list "orderItem": did you mean "orderItems"?`},
 		{"list as variable", "{{orderItems}}", `"orderItems" is a list: {{range orderItems}} … {{end}}`},
 		{"unknown condition", "{{if orderNumbr}}{{end}}", `unknown name "orderNumbr"`},
@@ -116,7 +135,10 @@ func TestTemplateRefused(t *testing.T) {
 		{"end without range", "{{end}}", "{{end}} without {{range}} or {{if}}"},
 		{"range without end", "\n{{range orderItems}}", "2:1: {{range orderItems}} without {{end}}"},
 		{"if without end", "{{if total}}", "{{if total}} without {{end}}"},
-		{"nested range", "{{range orderItems}}{{if .quantity}}{{range orderItems}}{{end}}{{end}}{{end}}", "inside of another range"},
+		{
+			"nested range", "{{range orderItems}}{{if .quantity}}{{range orderItems}}{{end}}{{end}}{{end}}",
+			"inside of another range",
+		},
 		{"range in an attribute", `<a title="{{range orderItems}}">`, "nothing else may stand here"},
 		{"end in an attribute", `{{range orderItems}}<a title="{{end}}">`, "nothing else may stand here"},
 		{"range in a title", `<title>{{range orderItems}}x{{end}}</title>`, "nothing else may stand here"},
@@ -133,7 +155,10 @@ func TestTemplateRefusedElement(t *testing.T) {
 		{"script in a conditional comment", "<!--[if mso]><script>x()</script><![endif]-->", "a mail has no <script>"},
 		{"script in an endless conditional comment", "<!--[if mso]><script>-->", "broken conditional comment"},
 		{"svg", "<svg><script>x()</script></svg>", "a mail has no <svg>"},
-		{"svg hides an attribute from the tokenizer", `<svg><style><a title="</style>{{customerName}}">`, "a mail has no <svg>"},
+		{
+			"svg hides an attribute from the tokenizer", `<svg><style><a title="</style>{{customerName}}">`,
+			"a mail has no <svg>",
+		},
 		{"math", "<math><mtext><style><img src=x onerror=x()>", "a mail has no <math>"},
 		{"select", `<select><style><a href="</style>{{customerName}}">`, "a mail has no <select>"},
 		{"template", "<template>{{customerName}}</template>", "a mail has no <template>"},
@@ -165,7 +190,10 @@ func TestTemplateRefusedTag(t *testing.T) {
 		{"attribute's name", "<a {{orderNumber}}>", "broken tag <a>"},
 		{"attribute's name in quotes", `<a "{{orderNumber}}">`, "broken tag <a>"},
 		{"end of an attribute's name", "<a b{{orderNumber}}='x'>", "broken tag <a>"},
-		{"no-break space before an attribute", "<a\u00a0href={{orderNumber}}>", "a mail has no <a\u00a0href={{ordernumber}}>"},
+		{
+			"no-break space before an attribute", "<a\u00a0href={{orderNumber}}>",
+			"a mail has no <a\u00a0href={{ordernumber}}>",
+		},
 		{"tag", "<{{orderNumber}}>", `"<" begins no tag`},
 		{"tag by a condition", "<{{if total}}{{customerName}}{{end}}>", `"<" begins no tag`},
 		{"end of a tag's name", "<b{{orderNumber}}>", "a mail has no <b{{ordernumber}}>"},
@@ -176,7 +204,11 @@ func TestTemplateRefusedTag(t *testing.T) {
 		{"value in a comment", "<!-- {{orderNumber}} -->", "a comment takes no value"},
 		{"value in a conditional comment", "<!--[if mso]>{{orderNumber}}<![endif]-->", "a comment takes no value"},
 		{"open tag in a conditional comment", `<!--[if mso]><a href="<![endif]-->{{customerName}}`, "tag without an end"},
-		{"open style in a conditional comment", "<!--[if mso]><style><![endif]-->{{customerName}}<!--[if mso]></style><![endif]-->", "</style> is missing"},
+		{
+			"open style in a conditional comment",
+			"<!--[if mso]><style><![endif]-->{{customerName}}<!--[if mso]></style><![endif]-->",
+			"</style> is missing",
+		},
 	})
 }
 
@@ -219,7 +251,10 @@ func TestTemplateRefusedUnclosed(t *testing.T) {
 
 func TestTemplateErrorNamesEverythingAtOnce(t *testing.T) {
 	is := is.New(t)
-	_, err := customer().Render(placed(), created(placed()), supplier(), "<p>{{ordrNumber}}\n<script></script><a href='{{customerName}}' onclick=x>\n{{end}}")
+	_, err := customer().Render(
+		placed(), created(placed()), supplier(),
+		"<p>{{ordrNumber}}\n<script></script><a href='{{customerName}}' onclick=x>\n{{end}}",
+	)
 	var broken *notify.TemplateError
 	is.True(errors.As(err, &broken))
 	is.Equal(broken.Problems, []notify.Problem{
@@ -234,7 +269,9 @@ func TestTemplateErrorNamesEverythingAtOnce(t *testing.T) {
 
 func TestTemplateOutputIsBounded(t *testing.T) {
 	is := is.New(t)
-	_, err := customer().Render(largest(), created(largest()), supplier(), "{{range orderItems}}"+strings.Repeat("x", 200<<10)+"{{end}}") // 6 MB
+	_, err := customer().Render(
+		largest(), created(largest()), supplier(), "{{range orderItems}}"+strings.Repeat("x", 200<<10)+"{{end}}",
+	) // 6 MB
 	is.True(err != nil)
 	is.Equal(err.Error(), "output exceeds 1048576 bytes")
 }
@@ -296,7 +333,10 @@ func checkInert(t *testing.T, template, value string) {
 		t.Fatalf("template accepted for one value and refused for %q: %v", value, err)
 	}
 	if got, want := skeleton(m.HTML), skeleton(harmless.HTML); !slices.Equal(got, want) {
-		t.Errorf("the value %q changes the document:\n%s\ninstead of\n%s", value, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		t.Errorf(
+			"the value %q changes the document:\n%s\ninstead of\n%s", value, strings.Join(got, "\n"),
+			strings.Join(want, "\n"),
+		)
 	}
 	if got := danger(m.HTML, template); got != "" {
 		t.Errorf("%s for the value %q in\n%s", got, value, m.HTML)
@@ -368,8 +408,12 @@ func danger(document, template string) string {
 				return a.Key
 			case a.Key == "href", a.Key == "src", a.Key == "background":
 				scheme, _, _ := strings.Cut(a.Val, ":")
-				own := strings.HasPrefix(a.Val, settings().PortalURL) || a.Val == supplier().Website || a.Val == "mailto:"+supplier().Email
-				if !own && (strings.Contains(strings.ToLower(scheme), "script") || !strings.Contains(stdhtml.UnescapeString(template), a.Val)) {
+				own := strings.HasPrefix(
+					a.Val, settings().PortalURL,
+				) || a.Val == supplier().Website || a.Val == "mailto:"+supplier().Email
+				if !own && (strings.Contains(strings.ToLower(scheme), "script") || !strings.Contains(
+					stdhtml.UnescapeString(template), a.Val,
+				)) {
 					return a.Key + "=" + a.Val
 				}
 			}
@@ -421,7 +465,9 @@ var (
 	linkName = regexp.MustCompile(`^\$\.(trackingUrl|companyUrl|companyEmailUrl)\b`)
 	// escapers are what html/template adds where a value stands in text, in an
 	// attribute or in a link. Those of scripts and styles are others.
-	escapers = regexp.MustCompile(`^(\.\w+|\$\.\w+)( \| _html_template_(htmlescaper|rcdataescaper|attrescaper|urlfilter|urlnormalizer|nospaceescaper))*$`)
+	escapers = regexp.MustCompile(
+		`^(\.\w+|\$\.\w+)( \| _html_template_(htmlescaper|rcdataescaper|attrescaper|urlfilter|urlnormalizer|nospaceescaper))*$`,
+	)
 )
 
 // checkVerdict holds an accepted template against html/template: it must take
@@ -498,7 +544,10 @@ func pipelines(n parse.Node) []string {
 }
 
 func FuzzValue(f *testing.F) {
-	for _, value := range []string{"Thandi Nkosi", "thandi@example.com", "O'Brien & Söhne (Pty) Ltd", "ORD-2025-00001", "Domain žiraffe.co.za, one year"} {
+	for _, value := range []string{
+		"Thandi Nkosi", "thandi@example.com", "O'Brien & Söhne (Pty) Ltd", "ORD-2025-00001",
+		"Domain žiraffe.co.za, one year",
+	} {
 		f.Add(value)
 	}
 	for _, value := range hostile {
@@ -508,7 +557,10 @@ func FuzzValue(f *testing.F) {
 }
 
 func FuzzAddresses(f *testing.F) {
-	for _, list := range []string{"a@kimmyai.io", "Orders <a@kimmyai.io>, b@kimmyai.io", "\"a,b\" <a@b.co>\r\nBcc: c@d.co", "=?utf-8?q?=0D=0ABcc:?= <a@b.co>"} {
+	for _, list := range []string{
+		"a@kimmyai.io", "Orders <a@kimmyai.io>, b@kimmyai.io", "\"a,b\" <a@b.co>\r\nBcc: c@d.co",
+		"=?utf-8?q?=0D=0ABcc:?= <a@b.co>",
+	} {
 		f.Add(list)
 	}
 	f.Fuzz(func(t *testing.T, list string) {

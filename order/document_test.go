@@ -104,7 +104,9 @@ func TestParseSupplier(t *testing.T) {
 			"footer": "f", "paymentLines": ["Bank: B"]}`, nil},
 		"the name alone":            {`{"name": "Karoo"}`, nil},
 		"a field that is not known": {`{"name": "Karoo", "motto": 1}`, nil},
-		"no object":                 {`[]`, []string{"company.json: json: cannot unmarshal array into Go value of type order.Supplier"}},
+		"no object": {
+			`[]`, []string{"company.json: json: cannot unmarshal array into Go value of type order.Supplier"},
+		},
 		"everything wrong": {
 			`{"name": " ", "country": "za", "accentColour": "red", "email": "x", "footer": "a\nb",
 			  "addressLines": ["1","2","3","4","5","6","7"], "paymentLines": ["1","2","3","4","5","6","7","8","9"]}`,

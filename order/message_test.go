@@ -287,7 +287,9 @@ func TestParseRequestNamesEveryFieldAtOnce(t *testing.T) {
 	is := is.New(t)
 	_, err := order.ParseRequest([]byte(`{
 		"zebra": 1, "customerEmail": "nobody", "customerName": 5, "cartId": "", "campaignCode": " ", "paymentMethod": "X",
-		"billingAddress": {"street": 1, "city": " ", "country": "Za", "fullName": {}, "company": [], "vatNumber": 0, "floor": 3},
+		"billingAddress": {
+			"street": 1, "city": " ", "country": "Za", "fullName": {}, "company": [], "vatNumber": 0, "floor": 3
+		},
 		"tenantId": "t"
 	}`))
 	var invalid order.InvalidError

@@ -154,19 +154,23 @@ func TestMoneyArithmetic(t *testing.T) {
 		calculate func() (order.Money, error)
 		want      string // "" for an error
 	}{
-		"sum":                         {func() (order.Money, error) { return zar(t, "0.10").Add(zar(t, "0.20")) }, "0.30"},
-		"sum up to the largest":       {func() (order.Money, error) { return zar(t, "9999999999999.98").Add(some) }, "9999999999999.99"},
-		"sum too large":               {func() (order.Money, error) { return most.Add(some) }, ""},
-		"sum of two currencies":       {func() (order.Money, error) { return most.Add(money(t, "1", "USD")) }, ""},
-		"sum of no currency":          {func() (order.Money, error) { return order.Money{}.Add(order.Money{}) }, ""},
-		"difference":                  {func() (order.Money, error) { return zar(t, "1").Sub(zar(t, "2.50")) }, "-1.50"},
-		"difference too large":        {func() (order.Money, error) { return zar(t, "-9999999999999.99").Sub(some) }, ""},
-		"difference of currencies":    {func() (order.Money, error) { return most.Sub(money(t, "1", "USD")) }, ""},
-		"product":                     {func() (order.Money, error) { return zar(t, "99.99").Times(3) }, "299.97"},
-		"product with nothing":        {func() (order.Money, error) { return most.Times(0) }, "0.00"},
-		"product with less":           {func() (order.Money, error) { return zar(t, "1.50").Times(-2) }, "-3.00"},
-		"product of two negatives":    {func() (order.Money, error) { return zar(t, "-1.50").Times(-2) }, "3.00"},
-		"product up to the largest":   {func() (order.Money, error) { return zar(t, "3333333333333.33").Times(3) }, "9999999999999.99"},
+		"sum": {func() (order.Money, error) { return zar(t, "0.10").Add(zar(t, "0.20")) }, "0.30"},
+		"sum up to the largest": {
+			func() (order.Money, error) { return zar(t, "9999999999999.98").Add(some) }, "9999999999999.99",
+		},
+		"sum too large":            {func() (order.Money, error) { return most.Add(some) }, ""},
+		"sum of two currencies":    {func() (order.Money, error) { return most.Add(money(t, "1", "USD")) }, ""},
+		"sum of no currency":       {func() (order.Money, error) { return order.Money{}.Add(order.Money{}) }, ""},
+		"difference":               {func() (order.Money, error) { return zar(t, "1").Sub(zar(t, "2.50")) }, "-1.50"},
+		"difference too large":     {func() (order.Money, error) { return zar(t, "-9999999999999.99").Sub(some) }, ""},
+		"difference of currencies": {func() (order.Money, error) { return most.Sub(money(t, "1", "USD")) }, ""},
+		"product":                  {func() (order.Money, error) { return zar(t, "99.99").Times(3) }, "299.97"},
+		"product with nothing":     {func() (order.Money, error) { return most.Times(0) }, "0.00"},
+		"product with less":        {func() (order.Money, error) { return zar(t, "1.50").Times(-2) }, "-3.00"},
+		"product of two negatives": {func() (order.Money, error) { return zar(t, "-1.50").Times(-2) }, "3.00"},
+		"product up to the largest": {
+			func() (order.Money, error) { return zar(t, "3333333333333.33").Times(3) }, "9999999999999.99",
+		},
 		"product too large":           {func() (order.Money, error) { return zar(t, "3333333333333.34").Times(3) }, ""},
 		"product beyond 64 bits":      {func() (order.Money, error) { return most.Times(math.MaxInt) }, ""},
 		"product with the least":      {func() (order.Money, error) { return most.Times(math.MinInt) }, ""},
@@ -235,7 +239,9 @@ func TestRates(t *testing.T) {
 			is.True(err != nil) // refused
 		})
 	}
-	for in, want := range map[string]string{"0": "0", "12.5": "12.5", "100": "100", "100.0000": "100", "0.0001": "0.0001", "20": "20"} {
+	for in, want := range map[string]string{
+		"0": "0", "12.5": "12.5", "100": "100", "100.0000": "100", "0.0001": "0.0001", "20": "20",
+	} {
 		t.Run("percentage "+in, func(t *testing.T) {
 			is := is.New(t)
 			p, err := order.ParsePercent(in)
@@ -261,7 +267,9 @@ func TestRates(t *testing.T) {
 }
 
 func TestCurrencies(t *testing.T) {
-	for c, decimals := range map[order.Currency]int{"ZAR": 2, "USD": 2, "EUR": 2, "JPY": 0, "XAF": 0, "UGX": 0, "KWD": 3, "TND": 3} {
+	for c, decimals := range map[order.Currency]int{
+		"ZAR": 2, "USD": 2, "EUR": 2, "JPY": 0, "XAF": 0, "UGX": 0, "KWD": 3, "TND": 3,
+	} {
 		t.Run(string(c), func(t *testing.T) {
 			is := is.New(t)
 			got, ok := c.Decimals()

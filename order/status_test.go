@@ -182,8 +182,10 @@ func TestApplyKeepsPaymentsApart(t *testing.T) {
 		seen   bool
 		want   error
 	}{
-		"another transaction":                  {order.PaymentDetails{TransactionID: "tx-2"}, false, order.ErrPaymentExists},
-		"another PayFast payment":              {order.PaymentDetails{PayfastPaymentID: "pf-2"}, false, order.ErrPaymentExists},
+		"another transaction": {order.PaymentDetails{TransactionID: "tx-2"}, false, order.ErrPaymentExists},
+		"another PayFast payment": {
+			order.PaymentDetails{PayfastPaymentID: "pf-2"}, false, order.ErrPaymentExists,
+		},
 		"another transaction, the order known": {order.PaymentDetails{TransactionID: "tx-2"}, true, nil},
 		"the same with another method":         {order.PaymentDetails{TransactionID: "tx-1", Method: "eft"}, false, nil},
 		"the same":                             {stored, false, nil},

@@ -107,13 +107,15 @@ func TestTimestampNextIsLater(t *testing.T) {
 		now  time.Time
 		want string
 	}{
-		"a clock that moved on":                 {last.Time().Add(time.Second), "2025-12-30T10:30:01.000005Z"},
-		"a clock that moved by a microsecond":   {last.Time().Add(time.Microsecond), "2025-12-30T10:30:00.000006Z"},
-		"a clock that moved by less":            {last.Time().Add(999 * time.Nanosecond), "2025-12-30T10:30:00.000006Z"},
-		"a clock that stands":                   {last.Time(), "2025-12-30T10:30:00.000006Z"},
-		"a clock that was set back":             {last.Time().Add(-time.Hour), "2025-12-30T10:30:00.000006Z"},
-		"a clock that knows nothing":            {time.Time{}, "2025-12-30T10:30:00.000006Z"},
-		"a clock of another zone that moved on": {last.Time().Add(time.Second).In(time.FixedZone("", 7200)), "2025-12-30T10:30:01.000005Z"},
+		"a clock that moved on":               {last.Time().Add(time.Second), "2025-12-30T10:30:01.000005Z"},
+		"a clock that moved by a microsecond": {last.Time().Add(time.Microsecond), "2025-12-30T10:30:00.000006Z"},
+		"a clock that moved by less":          {last.Time().Add(999 * time.Nanosecond), "2025-12-30T10:30:00.000006Z"},
+		"a clock that stands":                 {last.Time(), "2025-12-30T10:30:00.000006Z"},
+		"a clock that was set back":           {last.Time().Add(-time.Hour), "2025-12-30T10:30:00.000006Z"},
+		"a clock that knows nothing":          {time.Time{}, "2025-12-30T10:30:00.000006Z"},
+		"a clock of another zone that moved on": {
+			last.Time().Add(time.Second).In(time.FixedZone("", 7200)), "2025-12-30T10:30:01.000005Z",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
@@ -138,7 +140,9 @@ func FuzzTimestamp(f *testing.F) {
 		if err != nil || a.IsZero() {
 			return
 		}
-		if exact, err := time.Parse(time.RFC3339Nano, s); err != nil || exact.Sub(a.Time()) < 0 || exact.Sub(a.Time()) >= time.Microsecond {
+		if exact, err := time.Parse(
+			time.RFC3339Nano, s,
+		); err != nil || exact.Sub(a.Time()) < 0 || exact.Sub(a.Time()) >= time.Microsecond {
 			t.Fatalf("%q is read as %s", s, a)
 		}
 		if again := timestamp(t, a.String()); again != a || again.String() != a.String() {

@@ -70,7 +70,9 @@ func TestNewTotals(t *testing.T) {
 			[]order.CartItem{line(t, 1, "10", "10")}, "0", "0.15", []string{"0.00"}, "0.00", "0.00", "0.00",
 		},
 		"a discount does not take it below, nor from other lines": {
-			[]order.CartItem{line(t, 1, "10", "10.01"), line(t, 1, "1", "0")}, "0", "0", []string{"0.00", "1.00"}, "1.00", "0.00", "1.00",
+			[]order.CartItem{
+				line(t, 1, "10", "10.01"), line(t, 1, "1", "0"),
+			}, "0", "0", []string{"0.00", "1.00"}, "1.00", "0.00", "1.00",
 		},
 		"a free line": {
 			[]order.CartItem{line(t, 9_999, "0", "0")}, "9.99", "0.15", []string{"0.00"}, "0.00", "1.50", "11.49",
@@ -111,28 +113,74 @@ func TestNewRefuses(t *testing.T) {
 		reason string
 		says   string
 	}{
-		"another tenant's cart": {func(_ *order.Creation, cart *order.Cart) { cart.TenantID = "tenant-002" }, "cart belongs to another tenant", ""},
-		"another cart":          {func(_ *order.Creation, cart *order.Cart) { cart.ID = "cart-2" }, "cart answer is for another cart", ""},
-		"an empty cart":         {func(_ *order.Creation, cart *order.Cart) { cart.Items = nil }, "cart is empty", ""},
-		"too many lines":        {func(_ *order.Creation, cart *order.Cart) { cart.Items = many }, "cart has more than 200 lines", ""},
-		"no campaign":           {func(c *order.Creation, _ *order.Cart) { c.CampaignCode = "A" }, "campaign is not on the cart", ""},
+		"another tenant's cart": {
+			func(_ *order.Creation, cart *order.Cart) { cart.TenantID = "tenant-002" },
+			"cart belongs to another tenant", "",
+		},
+		"another cart": {
+			func(_ *order.Creation, cart *order.Cart) { cart.ID = "cart-2" }, "cart answer is for another cart", "",
+		},
+		"an empty cart": {func(_ *order.Creation, cart *order.Cart) { cart.Items = nil }, "cart is empty", ""},
+		"too many lines": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Items = many }, "cart has more than 200 lines", "",
+		},
+		"no campaign": {
+			func(c *order.Creation, _ *order.Cart) { c.CampaignCode = "A" }, "campaign is not on the cart", "",
+		},
 		"another campaign": {func(c *order.Creation, cart *order.Cart) {
 			c.CampaignCode, cart.Campaign = "A", &order.Campaign{Code: "B"}
 		}, "campaign is not on the cart", ""},
-		"no quantity":               {func(_ *order.Creation, cart *order.Cart) { cart.Items[0].Quantity = 0 }, outOfRange, "quantity 0"},
-		"too large a quantity":      {func(_ *order.Creation, cart *order.Cart) { cart.Items[0].Quantity = 10_000 }, outOfRange, "quantity 10000"},
-		"a price below zero":        {func(_ *order.Creation, cart *order.Cart) { cart.Items[0].UnitPrice = zar(t, "-0.01") }, outOfRange, "items[0]: unit price"},
-		"a discount below zero":     {func(_ *order.Creation, cart *order.Cart) { cart.Items[0].Discount = zar(t, "-0.01") }, outOfRange, "items[0]: discount"},
-		"shipping below zero":       {func(_ *order.Creation, cart *order.Cart) { cart.Shipping = zar(t, "-0.01") }, outOfRange, "shipping"},
-		"a line too large":          {func(_ *order.Creation, cart *order.Cart) { cart.Items[0] = line(t, 2, most, "0") }, outOfRange, "items[0]"},
-		"a sum too large":           {func(_ *order.Creation, cart *order.Cart) { cart.Items = append(cart.Items, line(t, 1, most, "0")) }, outOfRange, "items[1]"},
-		"shipping too large":        {func(_ *order.Creation, cart *order.Cart) { cart.Shipping = zar(t, most) }, outOfRange, "shipping"},
-		"a total too large":         {func(_ *order.Creation, cart *order.Cart) { cart.Items[0] = line(t, 1, most, "0") }, outOfRange, "total"},
-		"a price of no currency":    {func(_ *order.Creation, cart *order.Cart) { cart.Items[0].UnitPrice = order.Money{} }, outOfRange, "items[0]"},
-		"a discount in dollars":     {func(_ *order.Creation, cart *order.Cart) { cart.Items[0].Discount = money(t, "1", "USD") }, outOfRange, "items[0]"},
-		"shipping in dollars":       {func(_ *order.Creation, cart *order.Cart) { cart.Shipping = money(t, "1", "USD") }, outOfRange, "shipping"},
-		"lines in another currency": {func(_ *order.Creation, cart *order.Cart) { cart.Currency = "USD" }, outOfRange, "items[0]"},
-		"an unknown currency":       {func(_ *order.Creation, cart *order.Cart) { cart.Currency = "ZZZ" }, outOfRange, "unknown currency"},
+		"no quantity": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Items[0].Quantity = 0 }, outOfRange, "quantity 0",
+		},
+		"too large a quantity": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Items[0].Quantity = 10_000 }, outOfRange,
+			"quantity 10000",
+		},
+		"a price below zero": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Items[0].UnitPrice = zar(t, "-0.01") }, outOfRange,
+			"items[0]: unit price",
+		},
+		"a discount below zero": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Items[0].Discount = zar(t, "-0.01") }, outOfRange,
+			"items[0]: discount",
+		},
+		"shipping below zero": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Shipping = zar(t, "-0.01") }, outOfRange, "shipping",
+		},
+		"a line too large": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Items[0] = line(t, 2, most, "0") }, outOfRange,
+			"items[0]",
+		},
+		"a sum too large": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Items = append(cart.Items, line(t, 1, most, "0")) },
+			outOfRange, "items[1]",
+		},
+		"shipping too large": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Shipping = zar(t, most) }, outOfRange, "shipping",
+		},
+		"a total too large": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Items[0] = line(t, 1, most, "0") }, outOfRange,
+			"total",
+		},
+		"a price of no currency": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Items[0].UnitPrice = order.Money{} }, outOfRange,
+			"items[0]",
+		},
+		"a discount in dollars": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Items[0].Discount = money(t, "1", "USD") }, outOfRange,
+			"items[0]",
+		},
+		"shipping in dollars": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Shipping = money(t, "1", "USD") }, outOfRange,
+			"shipping",
+		},
+		"lines in another currency": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Currency = "USD" }, outOfRange, "items[0]",
+		},
+		"an unknown currency": {
+			func(_ *order.Creation, cart *order.Cart) { cart.Currency = "ZZZ" }, outOfRange, "unknown currency",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -222,7 +270,10 @@ func FuzzNew(f *testing.F) {
 	f.Add(2, int64(9_999), int64(1_000), 1, int64(12_000), int64(0), int64(5_050), int64(150_000))
 	f.Add(1, int64(10), int64(0), 9_999, int64(1), int64(1_000_000), int64(0), int64(155_555))
 	f.Add(9_999, int64(order.MaxMinor), int64(0), 1, int64(1), int64(0), int64(0), int64(1_000_000))
-	f.Fuzz(func(t *testing.T, quantity1 int, price1, discount1 int64, quantity2 int, price2, discount2, shipping, millionths int64) {
+	f.Fuzz(func(
+		t *testing.T, quantity1 int, price1, discount1 int64, quantity2 int, price2, discount2, shipping,
+		millionths int64,
+	) {
 		cent := func(minor int64) order.Money {
 			m, err := order.NewMoney(minor%(order.MaxMinor+1), "ZAR")
 			if err != nil {

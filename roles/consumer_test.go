@@ -138,7 +138,8 @@ func TestOnEventNotThere(t *testing.T) {
 	}{
 		{"no order", fakeOrders{err: order.ErrNotFound}, nil},
 		{
-			"an order that is only accepted", fakeOrders{order: sampleAcceptance(t)},
+			"an order that is only accepted",
+			fakeOrders{order: sampleAcceptance(t)},
 			map[string]any{"sequence": 1, "eventType": "order.created"},
 		},
 		{"an order without the entry", fakeOrders{order: recorded}, nil},
@@ -182,7 +183,8 @@ func TestOnEventNotThere(t *testing.T) {
 }
 
 func TestOnEventMalformed(t *testing.T) {
-	for _, body := range []string{``, `null`, `[]`, `{"orderId": "x"}`, `{"eventType": "order.paid", "orderId": "` + orderID + `"}`,
+	for _, body := range []string{
+		``, `null`, `[]`, `{"orderId": "x"}`, `{"eventType": "order.paid", "orderId": "` + orderID + `"}`,
 		`{"Type": "Notification", "Message": "x"}`,
 	} {
 		t.Run(body, func(t *testing.T) {

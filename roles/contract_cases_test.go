@@ -205,7 +205,9 @@ func bodyProbes(at string, schema *openapi3.SchemaRef, path []string, good any) 
 		add("type", false, field, wrong)
 	}
 	add("additionalProperties", true, field, object)
-	for _, unknown := range []string{"unexpected", "tenantId", strings.ToUpper(slices.Sorted(maps.Keys(s.Properties))[0])} {
+	for _, unknown := range []string{
+		"unexpected", "tenantId", strings.ToUpper(slices.Sorted(maps.Keys(s.Properties))[0]),
+	} {
 		at := strings.TrimPrefix(strings.Join(append(slices.Clone(path), unknown), "."), ".")
 		add("additionalProperties", false, at, with(object, unknown, "x"))
 	}
@@ -425,7 +427,10 @@ func stretch(s *openapi3.Schema, good string, n int) string {
 func others(good string) []string {
 	const kinds = "aZ09 .-_:@/+,;'\"\\<&%$\x00\t\n\x1f\x7f\u0085\u00a0éЯ中\u2028\u3000\ufeff\ufffd\ufffe\uffff\U0001f600"
 	runes := []rune(good)
-	all := []string{good + "\n", " " + good, good + " ", " ", "\u3000", "-" + good, "." + good, good + ".", strings.ToUpper(good)}
+	all := []string{
+		good + "\n", " " + good, good + " ", " ", "\u3000", "-" + good, "." + good, good + ".",
+		strings.ToUpper(good),
+	}
 	for i, r := range []rune(kinds) {
 		at := i % len(runes)
 		all = append(all, string(runes[:at])+string(r)+string(runes[at+1:]))

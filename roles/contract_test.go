@@ -728,10 +728,14 @@ func TestErrorTable(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	is.NoErr(err)
 	told := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| ([\\d, ]+) \\| `(\\w+)` \\|").FindAllStringSubmatch(string(text), -1) {
+	for _, row := range regexp.MustCompile(
+		"(?m)^\\| ([\\d, ]+) \\| `(\\w+)` \\|",
+	).FindAllStringSubmatch(string(text), -1) {
 		for status := range strings.SplitSeq(row[1], ", ") {
 			told[status+" "+row[2]] = true
 		}
 	}
-	is.Equal(slices.Sorted(maps.Keys(told)), slices.Sorted(maps.Keys(documented))) // the README tells of what is documented
+	is.Equal(
+		slices.Sorted(maps.Keys(told)), slices.Sorted(maps.Keys(documented)),
+	) // the README tells of what is documented
 }

@@ -215,35 +215,52 @@ func TestCreateOrderFails(t *testing.T) {
 		calls  []string
 	}{
 		{
-			"the table does not take it", withoutKey, fakeAcceptances{fail: map[string]error{"accept": errFault}}, 500,
-			"internal", []string{"accept"},
+			"the table does not take it", withoutKey,
+			fakeAcceptances{fail: map[string]error{"accept": errFault}},
+			500,
+			"internal",
+			[]string{"accept"},
 		},
 		{
-			"the table does not take the key", nil, fakeAcceptances{fail: map[string]error{"accept once": errFault}}, 500,
-			"internal", []string{"accept once"},
-		},
-		{
-			"the key was used with another body", nil,
-			fakeAcceptances{fail: map[string]error{"accept once": order.ErrKeyReused}}, 422, "idempotency_key_reused",
+			"the table does not take the key", nil,
+			fakeAcceptances{fail: map[string]error{"accept once": errFault}},
+			500,
+			"internal",
 			[]string{"accept once"},
 		},
 		{
-			"the key's order is deleted", nil, fakeAcceptances{fail: map[string]error{"accept once": order.ErrDeleted}}, 404,
-			"not_found", []string{"accept once"},
+			"the key was used with another body", nil,
+			fakeAcceptances{fail: map[string]error{"accept once": order.ErrKeyReused}},
+			422, "idempotency_key_reused",
+			[]string{"accept once"},
+		},
+		{
+			"the key's order is deleted", nil,
+			fakeAcceptances{fail: map[string]error{"accept once": order.ErrDeleted}},
+			404,
+			"not_found",
+			[]string{"accept once"},
 		},
 		// The item stays: the message may have been sent, and another call with the
 		// key sends it again.
 		{
-			"the queue does not take it", withoutKey, fakeAcceptances{fail: map[string]error{"send": errFault}}, 500,
-			"internal", []string{"accept", "send"},
+			"the queue does not take it", withoutKey,
+			fakeAcceptances{fail: map[string]error{"send": errFault}},
+			500,
+			"internal",
+			[]string{"accept", "send"},
 		},
 		{
-			"the queue does not take it, with a key", nil, fakeAcceptances{fail: map[string]error{"send": errFault}}, 500,
-			"internal", []string{"accept once", "send"},
+			"the queue does not take it, with a key", nil,
+			fakeAcceptances{fail: map[string]error{"send": errFault}},
+			500,
+			"internal",
+			[]string{"accept once", "send"},
 		},
 		{
 			"the queue does not take a replay", nil,
-			fakeAcceptances{first: &accepted, fail: map[string]error{"send": errFault}}, 500, "internal",
+			fakeAcceptances{first: &accepted, fail: map[string]error{"send": errFault}},
+			500, "internal",
 			[]string{"accept once", "send"},
 		},
 	} {

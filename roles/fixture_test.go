@@ -115,7 +115,9 @@ func parseAnswer(t *testing.T, res events.APIGatewayProxyResponse) answer {
 	t.Helper()
 	a := answer{Status: res.StatusCode, Headers: res.Headers}
 	var envelope struct{ Data map[string]any }
-	if err := errors.Join(json.Unmarshal([]byte(res.Body), &envelope), json.Unmarshal([]byte(res.Body), &a.failure)); err != nil {
+	if err := errors.Join(
+		json.Unmarshal([]byte(res.Body), &envelope), json.Unmarshal([]byte(res.Body), &a.failure),
+	); err != nil {
 		t.Fatal(err)
 	}
 	a.Data = envelope.Data

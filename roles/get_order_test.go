@@ -67,35 +67,47 @@ func TestGetOrder(t *testing.T) {
 			"documents": []any{},
 		}},
 		{
-			"the whole order to its administrator, in one read", fakeKnown{mine: &o, any: &foreign}, asAdmin, 200, "order",
+			"the whole order to its administrator, in one read",
+			fakeKnown{mine: &o, any: &foreign},
+			asAdmin, 200, "order",
 			map[string]any{"tenantId": "acme"},
 		},
 		{
-			"what is known before the record, in one read", fakeKnown{mine: &accepted}, nil, 200, "order",
+			"what is known before the record, in one read",
+			fakeKnown{mine: &accepted},
+			nil, 200, "order",
 			map[string]any{"status": "pending"},
 		},
 		{
-			"why it could not be recorded", fakeKnown{mine: &failed}, nil, 200, "order",
+			"why it could not be recorded",
+			fakeKnown{mine: &failed},
+			nil, 200, "order",
 			map[string]any{"state": "failed", "status": "failed", "failureReason": "cart not found"},
 		},
 		{"not found for what is unknown", fakeKnown{}, nil, 404, "order", nil},
 		{"not found for what is deleted", fakeKnown{fail: calls("order", order.ErrDeleted)}, nil, 404, "order", nil},
 		{
 			"not found for what is deleted, to an administrator",
-			fakeKnown{any: &foreign, fail: calls("order", order.ErrDeleted)}, asAdmin, 404, "order", nil,
+			fakeKnown{any: &foreign, fail: calls("order", order.ErrDeleted)},
+			asAdmin, 404, "order", nil,
 		},
 		{
-			"not found for another tenant's that is deleted", fakeKnown{fail: calls("any", order.ErrDeleted)}, asAdmin, 404,
+			"not found for another tenant's that is deleted",
+			fakeKnown{fail: calls("any", order.ErrDeleted)},
+			asAdmin, 404,
 			"order any", nil,
 		},
 		{
-			"not found for a malformed id, unasked", fakeKnown{mine: &o},
+			"not found for a malformed id, unasked",
+			fakeKnown{mine: &o},
 			func(e *events.APIGatewayProxyRequest) { e.PathParameters["orderId"] = "../" + orderID }, 404, "", nil,
 		},
 		{"not found for another tenant's order", fakeKnown{any: &foreign}, nil, 404, "order", nil},
 		{"not found for what no tenant has", fakeKnown{}, asAdmin, 404, "order any", nil},
 		{
-			"any order to an administrator", fakeKnown{any: &foreign}, asAdmin, 200, "order any",
+			"any order to an administrator",
+			fakeKnown{any: &foreign},
+			asAdmin, 200, "order any",
 			map[string]any{"tenantId": "other"},
 		},
 		{"an error when the table is down", fakeKnown{fail: calls("order", errFault)}, nil, 500, "order", nil},
@@ -132,7 +144,9 @@ func TestGetOrderHistory(t *testing.T) {
 	is := is.New(t)
 	ctx, _ := invocation(t)
 	o := orderIn(t, order.Paid)
-	if _, err := o.Apply(order.Update{Status: order.Refunded, Reason: "broken", By: "clerk"}, noon.Add(2*60e9)); err != nil {
+	if _, err := o.Apply(
+		order.Update{Status: order.Refunded, Reason: "broken", By: "clerk"}, noon.Add(2*60e9),
+	); err != nil {
 		t.Fatal(err)
 	}
 	f := &fakeKnown{mine: &o}

@@ -111,12 +111,14 @@ func TestInvoke(t *testing.T) {
 func TestInvokeMessages(t *testing.T) {
 	is := is.New(t)
 	var out bytes.Buffer
-	f := &function{now: atNoon, log: NewLogger(&out, atNoon, "INFO"),
+	f := &function{
+		now: atNoon, log: NewLogger(&out, atNoon, "INFO"),
 		handle: batch(&fakeQueue{}, atNoon, func(ctx context.Context, m message) error {
 			logger(ctx).Info().Msg(m.id)
 			count(ctx, mailsSent)
 			return nil
-		})}
+		}),
+	}
 	_, err := f.Invoke(
 		withTrace(t.Context(), "Root=1-1-1"),
 		[]byte(`{"Records":[{"messageId":"m0"},{"messageId":"m1","attributes":{"AWSTraceHeader":"Root=1-2-2"}}]}`),

@@ -109,12 +109,14 @@ func TestMailer(t *testing.T) {
 		},
 		{
 			"fails all the same when it cannot give the claim back",
-			fakeMails{fail: map[string]error{"send": errFault, "release": errFault}}, "claim, send, release", 0, 0, true,
+			fakeMails{fail: map[string]error{"send": errFault, "release": errFault}},
+			"claim, send, release", 0, 0, true,
 			false,
 		},
 		{
 			"tells the ledger when it cannot tell the history",
-			fakeMails{fail: map[string]error{"send": refused, "note": errFault}}, "claim, send, failed, note", 0, 0, true,
+			fakeMails{fail: map[string]error{"send": refused, "note": errFault}},
+			"claim, send, failed, note", 0, 0, true,
 			true,
 		},
 		{
@@ -183,7 +185,9 @@ func TestMailClaimed(t *testing.T) {
 }
 
 func TestMailFailsThoughItsTimeIsUp(t *testing.T) {
-	for name, err := range map[string]error{"release": errFault, "note": &order.PermanentError{Reason: "address refused"}} {
+	for name, err := range map[string]error{
+		"release": errFault, "note": &order.PermanentError{Reason: "address refused"},
+	} {
 		is := is.New(t)
 		ctx, _ := invocation(t)
 		ctx, cancel := context.WithCancel(ctx)

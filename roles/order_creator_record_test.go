@@ -254,7 +254,8 @@ func TestRecorderPermanent(t *testing.T) {
 	}{
 		{"a malformed message", map[string]any{"customerEmail": "x"}, none, "message is malformed"},
 		{
-			"a malformed message of an order that is not there", map[string]any{"cartId": ""},
+			"a malformed message of an order that is not there",
+			map[string]any{"cartId": ""},
 			func(f *fakeRecords) { f.stored = nil }, "message is malformed",
 		},
 		{"a lost cart", nil, func(f *fakeRecords) { f.fail = map[string]error{"cart": lost} }, "cart not found"},
@@ -266,7 +267,9 @@ func TestRecorderPermanent(t *testing.T) {
 			"cart has more than 200 lines",
 		},
 		{
-			"a campaign that is not on the cart", map[string]any{"campaignCode": "SUMMER25"}, none,
+			"a campaign that is not on the cart",
+			map[string]any{"campaignCode": "SUMMER25"},
+			none,
 			"campaign is not on the cart",
 		},
 		{"amounts beyond all bounds", nil, cart(func(c *order.Cart) {
@@ -325,21 +328,28 @@ func TestRecorderTransient(t *testing.T) {
 		{"a table that is throttled", calls("record", throttled), message{}, "order cart record", "", 0, true},
 
 		{
-			"a fault at the last delivery", calls("cart", errFault), message{receives: 3}, "order fail cart fail",
+			"a fault at the last delivery", calls("cart", errFault),
+			message{receives: 3},
+			"order fail cart fail",
 			notInTime + ", " + notInTime, 1, false,
 		},
 		{
-			"a table that cannot be read at the last delivery", calls("order", errFault), message{receives: 3}, "order fail",
+			"a table that cannot be read at the last delivery", calls("order", errFault),
+			message{receives: 3},
+			"order fail",
 			notInTime, 1, false,
 		},
 		{"an outage at the last delivery", calls("cart", down), message{receives: 3}, "order fail cart", notInTime, 0, true},
 		{
-			"a table that cannot say so before the work", calls("fail", errFault), message{receives: 3}, "order fail",
+			"a table that cannot say so before the work", calls("fail", errFault),
+			message{receives: 3},
+			"order fail",
 			notInTime, 0, false,
 		},
 		{"an outage of more than a day", calls("cart", down), message{tooOld: true}, "order cart", "", 0, false},
 		{
-			"an outage of more than a day at the last delivery", calls("cart", down), message{receives: 3, tooOld: true},
+			"an outage of more than a day at the last delivery", calls("cart", down),
+			message{receives: 3, tooOld: true},
 			"order fail cart fail", notInTime + ", " + notInTime, 1, false,
 		},
 	} {
@@ -411,7 +421,9 @@ func TestRecorderLastDelivery(t *testing.T) {
 		ctx, _ := invocation(t)
 		f := newRecords(t)
 		f.fail = map[string]error{
-			"cart": &order.PermanentError{Reason: "cart not found"}, "fail": &smithy.GenericAPIError{Code: "ThrottlingException"},
+			"cart": &order.PermanentError{Reason: "cart not found"}, "fail": &smithy.GenericAPIError{
+				Code: "ThrottlingException",
+			},
 		}
 		is.True(message{}.waits(f.handle(t, ctx, message{})))
 	})

@@ -129,7 +129,9 @@ func TestDocuments(t *testing.T) {
 			is.Equal(strings.Join(f.calls, ", "), tt.calls)
 			is.Equal(counted(ctx, documentsCreated), float64(len(f.created)))
 			is.Equal(counted(ctx, duplicates) == 1, tt.calls == "")
-			for _, values := range [][]float64{measured(ctx, documentMilliseconds), measured(ctx, changeToDocumentMilliseconds)} {
+			for _, values := range [][]float64{
+				measured(ctx, documentMilliseconds), measured(ctx, changeToDocumentMilliseconds),
+			} {
 				is.Equal(len(values), len(f.created))
 			}
 		})

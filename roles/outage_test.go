@@ -129,7 +129,10 @@ func TestIsOutage(t *testing.T) {
 		{"SES refuses the message", &sestypes.MessageRejected{}, false},
 		{"no such bucket", api("NoSuchBucket"), false},
 		{"never", &order.PermanentError{Reason: "cart not found"}, false},
-		{"never, for what is cut", &order.PermanentError{Reason: "cart answer is malformed", Err: io.ErrUnexpectedEOF}, false},
+		{
+			"never, for what is cut",
+			&order.PermanentError{Reason: "cart answer is malformed", Err: io.ErrUnexpectedEOF}, false,
+		},
 		{"a malformed message", order.InvalidError{{Field: "orderId", Message: "is required"}}, false},
 		{"not found", order.ErrNotFound, false},
 		{"too little time to start", errNoTimeLeft, false},

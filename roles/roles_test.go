@@ -50,7 +50,9 @@ func TestRoles(t *testing.T) {
 			settings, err := Configure(getter(complete(role.Name)))
 			is.NoErr(err)
 			is.Equal(settings.Role(), role.Name)
-			is.True(Build(settings, Deps{AWS: aws.Config{Region: "eu-west-1"}, Transport: http.DefaultTransport, Stdout: io.Discard, Now: atNoon}) != nil)
+			is.True(
+				Build(settings, Deps{AWS: aws.Config{Region: "eu-west-1"}, Transport: http.DefaultTransport, Stdout: io.Discard, Now: atNoon}) != nil,
+			)
 
 			names := []string{}
 			for _, s := range role.Settings {
@@ -95,7 +97,8 @@ func TestConfigure(t *testing.T) {
 		},
 		{
 			"what other roles need", "get_order",
-			map[string]string{"SQS_QUEUE_URL": "", "SES_FROM_ADDRESS": "", "TAX_RATE": "x"}, "",
+			map[string]string{"SQS_QUEUE_URL": "", "SES_FROM_ADDRESS": "", "TAX_RATE": "x"},
+			"",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -188,7 +188,8 @@ func TestStreamNews(t *testing.T) {
 		{"a change of status", change{recorded, paid}, []string{"order.paid"}},
 		{"several entries at once, in their order", change{recorded, twice}, []string{"order.paid", "order.processing"}},
 		{
-			"all entries where there is no old image", change{nil, twice},
+			"all entries where there is no old image",
+			change{nil, twice},
 			[]string{"order.created", "order.paid", "order.processing"},
 		},
 		{"a document that is issued", change{paid, issued}, nil},
@@ -467,7 +468,8 @@ func TestBothSources(t *testing.T) {
 				if call == "sns PublishBatch" {
 					answer = `<PublishBatchResponse><PublishBatchResult><Failed/><Successful/></PublishBatchResult></PublishBatchResponse>`
 				}
-				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{},
+				return &http.Response{
+					StatusCode: http.StatusOK, Header: http.Header{},
 					Body: io.NopCloser(strings.NewReader(answer)),
 				}, err
 			})

@@ -323,7 +323,9 @@ func TestUpdateByAdministrator(t *testing.T) {
 		{"his own that is only accepted", fakeKnown{mine: &accepted}, asAdmin, 409, "order"},
 		{"one that nobody has", fakeKnown{}, asAdmin, 404, "order any"},
 		{
-			"one that is deleted", fakeKnown{fail: map[string]error{"any": fmt.Errorf("read: %w", order.ErrDeleted)}}, asAdmin,
+			"one that is deleted",
+			fakeKnown{fail: map[string]error{"any": fmt.Errorf("read: %w", order.ErrDeleted)}},
+			asAdmin,
 			404, "order any",
 		},
 	} {

@@ -27,7 +27,9 @@ func supplier(vatNumber string) order.Supplier {
 }
 
 // issue issues a document of an order of its own.
-func issue(t *testing.T, s *store.Store, tenant string, kind order.DocumentKind, by order.Supplier) store.IssuedDocument {
+func issue(
+	t *testing.T, s *store.Store, tenant string, kind order.DocumentKind, by order.Supplier,
+) store.IssuedDocument {
 	t.Helper()
 	d, err := s.IssueDocument(t.Context(), tenant, order.NewID(), kind, by)
 	if err != nil {

@@ -166,12 +166,14 @@ func TestNewsThatCannotBeRead(t *testing.T) {
 		after, before []byte
 		orderID       string
 	}{
-		"no JSON":                  {[]byte("{"), nil, ""},
-		"no attribute":             {[]byte(`{"SK": "ORDER#1"}`), nil, ""},
-		"history of another type":  {changed(t, good, "history", `{"S": "x"}`), nil, id},
-		"entry of another type":    {changed(t, good, "history", `{"L": [{"S": "x"}]}`), nil, id},
-		"date that is none":        {changed(t, good, "dateCreated", `{"S": "yesterday"}`), nil, id},
-		"key of another item":      {changed(t, good, "SK", `{"S": "NUMBER#1"}`), changed(t, good, "history", `{"S": "x"}`), ""},
+		"no JSON":                 {[]byte("{"), nil, ""},
+		"no attribute":            {[]byte(`{"SK": "ORDER#1"}`), nil, ""},
+		"history of another type": {changed(t, good, "history", `{"S": "x"}`), nil, id},
+		"entry of another type":   {changed(t, good, "history", `{"L": [{"S": "x"}]}`), nil, id},
+		"date that is none":       {changed(t, good, "dateCreated", `{"S": "yesterday"}`), nil, id},
+		"key of another item": {
+			changed(t, good, "SK", `{"S": "NUMBER#1"}`), changed(t, good, "history", `{"S": "x"}`), "",
+		},
 		"old image":                {good, changed(t, good, "history", `{"S": "x"}`), id},
 		"old image that is no map": {good, []byte("[]"), id},
 	} {

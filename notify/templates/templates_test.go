@@ -32,7 +32,10 @@ func mails() []mail {
 			"We have received order {{orderNumber}} of {{orderDate}}. Total: {{orderTotal}}."),
 		forCustomer("order_paid", "Payment for order", "Thank you for your payment",
 			"We have received your payment for order {{orderNumber}}. Total: {{orderTotal}}."),
-		forCustomer("order_completed", "Completed order", "Your order is completed", "We have completed order {{orderNumber}}."),
+		forCustomer(
+			"order_completed", "Completed order", "Your order is completed",
+			"We have completed order {{orderNumber}}.",
+		),
 		forCustomer("order_cancelled", "Cancelled order", "Your order is cancelled", "Order {{orderNumber}} is cancelled."),
 		forCustomer("order_refunded", "Refund for order", "Your refund",
 			"We have refunded your payment for order {{orderNumber}}. Amount: {{orderTotal}}."),

@@ -34,7 +34,9 @@ func testdata(t *testing.T, name string) []byte {
 }
 
 // serve starts a Cart API. The handler is told the number of the call, from 1.
-func serve(t *testing.T, handle func(w http.ResponseWriter, r *http.Request, call int32)) (c *cart.Client, calls *atomic.Int32) {
+func serve(
+	t *testing.T, handle func(w http.ResponseWriter, r *http.Request, call int32),
+) (c *cart.Client, calls *atomic.Int32) {
 	t.Helper()
 	calls = new(atomic.Int32)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -33,8 +33,9 @@ const maxBatch = 10
 // A Client is the part of the SQS client that a Queue needs.
 type Client interface {
 	SendMessage(ctx context.Context, in *sqs.SendMessageInput, opts ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
-	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, opts ...func(*sqs.Options)) (
-		*sqs.ChangeMessageVisibilityBatchOutput, error)
+	ChangeMessageVisibilityBatch(
+		ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, opts ...func(*sqs.Options),
+	) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
 // A Queue is one queue of SQS. It is safe for concurrent use.
@@ -106,7 +107,9 @@ func (q *Queue) send(ctx context.Context, in *sqs.SendMessageInput, tenantID, tr
 
 // An EventPublisher is the part of the SNS client that a Publisher needs.
 type EventPublisher interface {
-	PublishBatch(ctx context.Context, in *sns.PublishBatchInput, opts ...func(*sns.Options)) (*sns.PublishBatchOutput, error)
+	PublishBatch(
+		ctx context.Context, in *sns.PublishBatchInput, opts ...func(*sns.Options),
+	) (*sns.PublishBatchOutput, error)
 }
 
 // A Publisher publishes events to one topic. It is safe for concurrent use.
@@ -155,7 +158,9 @@ func (p *Publisher) Publish(ctx context.Context, events []order.Event) []error {
 // passes reports whether an error that SNS calls the sender's fault is over
 // some time later: too many calls, or a right that is missing.
 func passes(code string) bool {
-	return strings.Contains(code, "Throttl") || strings.Contains(code, "Authorization") || strings.Contains(code, "AccessDenied")
+	return slices.ContainsFunc([]string{"Throttl", "Authorization", "AccessDenied"}, func(part string) bool {
+		return strings.Contains(code, part)
+	})
 }
 
 func group(tenantID string) *string {
@@ -206,7 +211,8 @@ func (q *Queue) Change(ctx context.Context, timeouts map[string]time.Duration) e
 			if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(handles) {
 				name = names(handles[i : i+1])
 			}
-			errs = append(errs, fmt.Errorf("change visibility of %s: %s: %s", name, aws.ToString(f.Code), aws.ToString(f.Message)))
+			code, message := aws.ToString(f.Code), aws.ToString(f.Message)
+			errs = append(errs, fmt.Errorf("change visibility of %s: %s: %s", name, code, message))
 		}
 	}
 	return errors.Join(errs...)

@@ -37,7 +37,9 @@ type fakeSQS struct {
 	failed  func(call int) []types.BatchResultErrorEntry
 }
 
-func (f *fakeSQS) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+func (f *fakeSQS) SendMessage(
+	_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options),
+) (*sqs.SendMessageOutput, error) {
 	f.sent = append(f.sent, in)
 	return &sqs.SendMessageOutput{}, f.err
 }
@@ -153,7 +155,9 @@ type fakeSNS struct {
 	failed    []snstypes.BatchResultErrorEntry
 }
 
-func (f *fakeSNS) PublishBatch(_ context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+func (f *fakeSNS) PublishBatch(
+	_ context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options),
+) (*sns.PublishBatchOutput, error) {
 	f.published = append(f.published, in)
 	return &sns.PublishBatchOutput{Failed: f.failed}, f.err
 }
