@@ -158,10 +158,11 @@ deploy-test: ## check the Terraform and plan every environment, without an accou
 # --- contract -----------------------------------------------------------------------------------------------------
 
 .PHONY: contract
-contract: $(PAGE_MODULES) ## validate roles/openapi.yaml and roles/asyncapi.yaml
+contract: setup ## validate roles/openapi.yaml and roles/asyncapi.yaml; make a Go and a TypeScript client, and use them
 	@node $(PAGE)/asyncapi.mjs roles/asyncapi.yaml
 	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 		$(PAGE)/node_modules/.bin/redocly lint --config $(PAGE)/redocly.yaml roles/openapi.yaml
+	@go test -count=1 -v ./local/proof/clients ./local/proof/contract
 
 # --- invoice and mail ---------------------------------------------------------------------------------------------
 

@@ -48,6 +48,10 @@ func Kinds() []Kind {
 			What:   "as good, but neither inside an envelope nor with a currency or a campaign",
 			change: func(c *cart) { c.bare, c.Currency, c.Campaign = true, "", nil },
 		},
+		{
+			Name: "precise", What: "one line at 131072.01, which a 32-bit float does not hold",
+			change: func(c *cart) { c.Items[0].Quantity, c.Items[0].UnitPrice, c.Items[0].Discount = 1, "131072.01", "" },
+		},
 		{Name: "large", What: "200 lines, which is as many as allowed", change: func(c *cart) { c.Items = manyItems(200) }},
 		{Name: "totals", What: "as good, with totals that are wrong", change: func(c *cart) { c.Total = "1.00" }},
 		{Name: "flaky", What: "500 twice, then as good", status: first(2, http.StatusInternalServerError)},

@@ -37,6 +37,7 @@ func TestCarts(t *testing.T) {
 		{"anything", 1},
 		{"cart-shipping-7", 3},
 		{"cart-bare", 1},
+		{"cart-precise", 1},
 		{"cart-large", 200},
 		{"cart-totals", 1},
 		{"cart-flaky", 1},
