@@ -206,8 +206,11 @@ func (s *Stack) start(ctx context.Context) error {
 	if err := creating.Wait(); err != nil {
 		return err
 	}
-	s.Environ = append(emulator.Environ(db, cloud), "ENVIRONMENT="+Environment, "DYNAMODB_TABLE_NAME="+Table, "ORDER_EVENTS_TOPIC_ARN="+s.TopicARN,
-		"S3_ORDERS_BUCKET="+OrdersBucket, "S3_EMAIL_TEMPLATES_BUCKET="+TemplatesBucket)
+	s.Environ = append(
+		emulator.Environ(db, cloud),
+		"ENVIRONMENT="+Environment, "DYNAMODB_TABLE_NAME="+Table, "ORDER_EVENTS_TOPIC_ARN="+s.TopicARN,
+		"S3_ORDERS_BUCKET="+OrdersBucket, "S3_EMAIL_TEMPLATES_BUCKET="+TemplatesBucket,
+	)
 	s.progress("starting the eight roles")
 	if err := s.run(ctx, db, cloud, binary); err != nil {
 		return err

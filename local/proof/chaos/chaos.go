@@ -114,7 +114,7 @@ func newSimulation(t *testing.T, o Options, report *Report) *simulation {
 	sim := &simulation{
 		t: t, o: o, report: report,
 		start:  time.Now(),
-		rng:    rand.New(rand.NewPCG(o.Seed, 0)), //nolint:gosec // A simulation.
+		rng:    rand.New(rand.NewPCG(o.Seed, 0)),
 		calls:  map[string]int{},
 		memory: newMemory(),
 	}
@@ -268,7 +268,7 @@ func (sim *simulation) trace(what string) {
 	if sim.o.Watch != "" && strings.Contains(what, sim.o.Watch) {
 		sim.t.Logf("%12s  %s", time.Since(sim.start), what)
 	}
-	h := sim.report.Trace ^ uint64(time.Since(sim.start)) //nolint:gosec // Only mixed in.
+	h := sim.report.Trace ^ uint64(time.Since(sim.start))
 	for i := range len(what) {
 		h = (h ^ uint64(what[i])) * 1099511628211
 	}
@@ -282,7 +282,7 @@ func (sim *simulation) chance(what string) *rand.Rand {
 	for i := range len(what) {
 		h = (h ^ uint64(what[i])) * 1099511628211
 	}
-	return rand.New(rand.NewPCG(sim.o.Seed, h)) //nolint:gosec // A simulation.
+	return rand.New(rand.NewPCG(sim.o.Seed, h))
 }
 
 // happens decides about something that goes wrong with a probability, until the

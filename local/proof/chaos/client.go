@@ -358,7 +358,7 @@ func (sim *simulation) startReuse() {
 		again.actor.client, again.posts, again.orderID = wi.actor.client+"z", nil, ""
 		sim.wishes = append(sim.wishes, &again)
 		go func() {
-			sim.post(&again, rand.New(rand.NewPCG(1, 1))) //nolint:gosec // A simulation.
+			sim.post(&again, rand.New(rand.NewPCG(1, 1)))
 			if again.orderID == wi.orderID {
 				sim.broken("order %s: its key still answers it after days", wi.orderID)
 			}

@@ -4,7 +4,7 @@ package standin
 
 import (
 	"bytes"
-	"crypto/md5" //nolint:gosec // as SQS does
+	"crypto/md5"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
@@ -118,7 +118,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.Contains(path, "/cart/"):
 		_, _ = fmt.Fprintf(w, `{"success": true, "data": {"cartId": %q, "tenantId": %q, "currency": "ZAR", "items": [
 			{"id": "1", "productId": "p-1", "productName": "Rooibos", "quantity": 2, "unitPrice": 100.10, "discount": 0.20},
-			{"id": "2", "productId": "p-2", "productName": "Honeybush", "quantity": 1, "unitPrice": 89.90}], "shipping": 50.00}}`,
+			{"id": "2", "productId": "p-2", "productName": "Honeybush", "quantity": 1, "unitPrice": 89.90}],
+			"shipping": 50.00}}`,
 			path[strings.LastIndexByte(path, '/')+1:], r.Header.Get("X-Tenant-Id"))
 	case strings.HasPrefix(path, "/v2/email/"):
 		_, _ = io.WriteString(w, `{"MessageId": "0100019a-00000000"}`)
@@ -187,7 +188,7 @@ func (s *Server) target(operation string, body []byte) []byte {
 			nil,
 			`{"MessageId": "5fea7756-0ea4-451a-a703-a558b933e274", "MD5OfMessageBody": "%x"}`,
 			md5.Sum([]byte(sent.MessageBody)),
-		) //nolint:gosec // as SQS does
+		)
 	}
 	return []byte(`{}`)
 }
