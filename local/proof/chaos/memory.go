@@ -234,9 +234,13 @@ func (sim *simulation) carriedOut(p *pending) {
 	case c.Service == "sns":
 		sim.news++
 	case c.Operation == "GetItem" && strings.Contains(c.Target, "|ORDER#"):
-		_, id, _ := strings.Cut(c.Target, "|ORDER#")
+		tenant, id, _ := strings.Cut(c.Target, "|ORDER#")
 		if versions := sim.history[id]; len(versions) > 0 && !versions[len(versions)-1].active() {
 			p.of.deleted[id] = true
+		}
+		if p.of.role == "update_order" && sim.happens(sim.chance("operator "+p.step.name), 0.01) {
+			sim.current = nil // Between the client's read and its write.
+			sim.erase(strings.TrimPrefix(tenant, "TENANT#"), id)
 		}
 	case c.Service == "ses" && p.answer.Status == http.StatusOK:
 		sim.mailTaken(p)
