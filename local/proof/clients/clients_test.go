@@ -26,7 +26,9 @@ func TestClients(t *testing.T) {
 	is := is.New(t)
 	root, err := emulator.Root()
 	is.NoErr(err)
-	b := builder{contract: filepath.Join(root, "roles", "openapi.yaml"), root: root, out: filepath.Join(root, ".cache", "clients")}
+	b := builder{
+		contract: filepath.Join(root, "roles", "openapi.yaml"), root: root, out: filepath.Join(root, ".cache", "clients"),
+	}
 	clients := map[string][]string{"Go": b.goClient(t), "TypeScript": b.typeScriptClient(t)}
 	service, err := stack.Start(t.Context(), stack.Options{Quick: true})
 	is.NoErr(err)

@@ -37,7 +37,10 @@ func TestTransport(t *testing.T) {
 		{"an undocumented code", "", 403, "", strings.Replace(noTenant, "forbidden", "go_away", 1), "value is not one of"},
 		{"a bad request that is answered", "?status=new", 200, "", good, "answered with 200 although"},
 		{"an unknown parameter that is answered", "?page=2", 200, "", good, "query parameter page is unknown"},
-		{"a repeated parameter that is answered", "?status=paid&status=paid", 200, "", good, "query parameter status is repeated"},
+		{
+			"a repeated parameter that is answered", "?status=paid&status=paid", 200, "", good,
+			"query parameter status is repeated",
+		},
 		{"a good request that is refused", "?status=paid", 400, "", refusal, "although the document allows it"},
 		{"a route that is not documented", "/1", 404, "", "", "no matching operation"},
 	} {
@@ -57,7 +60,8 @@ func TestTransport(t *testing.T) {
 			}))
 			defer service.Close()
 			var reported []string
-			client := http.Client{Transport: c.Transport(http.DefaultTransport, func(err error) { reported = append(reported, err.Error()) })}
+			report := func(err error) { reported = append(reported, err.Error()) }
+			client := http.Client{Transport: c.Transport(http.DefaultTransport, report)}
 			resp, err := client.Get(service.URL + "/v1.0/tenants/a/orders" + test.target)
 			is.NoErr(err)
 			body, err := io.ReadAll(resp.Body)
