@@ -91,7 +91,7 @@ func (r *recorder) handle(ctx context.Context, m message) error {
 	case malformed != nil:
 		return r.failed(ctx, c, m, &order.PermanentError{Reason: "message is malformed", Err: malformed})
 	}
-	if m.last() {
+	if m.last() && accepted.Status != order.Failed {
 		// Said before the work begins: whatever ends the process, the order
 		// does not stay pending while its message is dead. The record says
 		// otherwise.

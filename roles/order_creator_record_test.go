@@ -397,6 +397,14 @@ func TestRecorderLastDelivery(t *testing.T) {
 		is.Equal(f.recorded[0].Status, order.Pending)
 		is.Equal(f.recorded[0].FailureReason, "")
 	})
+	t.Run("an order that says why it failed goes on saying so", func(t *testing.T) {
+		is := is.New(t)
+		ctx, _ := invocation(t)
+		f := newRecords(t)
+		f.stored.Status, f.stored.FailureReason = order.Failed, "cart not found"
+		is.NoErr(f.handle(t, ctx, message{receives: 3}))
+		is.Equal(f.calls, []string{"order", "cart", "record"})
+	})
 	t.Run("a process that dies at work leaves the order failed", func(t *testing.T) {
 		is := is.New(t)
 		ctx, _ := invocation(t)
