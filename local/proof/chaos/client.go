@@ -20,6 +20,8 @@ const (
 	street = "17 Unlisted Lane"
 	// payers is the group that may set payments, where there is one.
 	payers = "payments"
+	// unknownType is a type of events that no consumer serves.
+	unknownType = "order.sent"
 )
 
 // The tenants. Half of all orders are the first one's, so that they get into
@@ -257,7 +259,7 @@ func (sim *simulation) produce(wi *wish, r *rand.Rand) {
 				send(
 					s.queue,
 					fmt.Sprintf(
-						`{"eventType": "order.sent", "tenantId": %q, "orderId": %q}`,
+						`{"eventType": "`+unknownType+`", "tenantId": %q, "orderId": %q}`,
 						wi.actor.tenant,
 						wi.orderID,
 					),

@@ -75,6 +75,7 @@ type invocation struct {
 	panicked bool // a call of it did
 	excused  bool // among them one that is no single message's, but the batch's
 
+	short   bool            // of time from the beginning
 	late    bool            // a consumer's that began with less time than a message needs, and must not start one
 	delayed string          // calls that said when messages come again
 	unknown map[string]bool // orders whose mail went to SES, while the ledger was not told yet what came of it
@@ -231,6 +232,7 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 		left = time.Duration(1+r.IntN(8)) * time.Second // A batch that comes when the time is nearly over.
 		sim.count("invocations short of time")
 	}
+	inv.short = left < f.timeout
 	inv.deadline = time.Now().Add(left)
 	inv.late = left < enough && slices.ContainsFunc(sim.sources, func(s *source) bool { return s.role == role })
 	inv.finish = func(r result) {

@@ -63,32 +63,20 @@ func (sim *simulation) checkAcceptance(id string, v version) {
 		v.item.Text("GSI1_PK") != "" {
 		sim.broken("order %s began as %s by %s", id, text(v.item), v.who())
 	}
-	at, err := time.Parse(time.RFC3339Nano, v.item.Text("dateCreated"))
-	since := v.by.began
-	if v.by.role == "create_order" && v.by.replayed {
-		since = time.Time{} // It finished what another one began.
-	}
-	if err != nil || at.Before(since.Truncate(time.Microsecond)) || at.After(v.by.ended) {
-		if claimed := sim.claimed(v.item, at); !claimed {
-			sim.broken("order %s is dated %s, which is not when it was accepted", id, v.item.Text("dateCreated"))
+	accepted := v.item.Text("dateCreated")
+	if claimed, ok := sim.claims[id]; ok { // Who finishes another one's acceptance keeps its time.
+		if accepted != claimed {
+			sim.broken("order %s is dated %s, and its key %s", id, accepted, claimed)
 		}
+	} else if !v.by.ran(accepted) {
+		sim.broken("order %s is dated %s, which is not when it was accepted", id, accepted)
 	}
 }
 
-// claimed reports whether the order's time is that of a key that was claimed
-// for it: who finishes another one's acceptance keeps its time.
-func (sim *simulation) claimed(item world.Item, at time.Time) bool {
-	for _, wi := range sim.wishes {
-		if wi.key == "" || wi.actor.tenant != item.Text("tenantId") {
-			continue
-		}
-		key := sim.world.Table.Item(item.Text("PK"), "IDEMPOTENCY#"+wi.key)
-		if key.Text("orderId") == item.Text("id") &&
-			key.Text("dateCreated") == at.Format("2006-01-02T15:04:05.000000Z") {
-			return true
-		}
-	}
-	return false
+// ran reports whether a time is one at which the invocation ran, by its clock.
+func (i *invocation) ran(at string) bool {
+	t, err := time.Parse(time.RFC3339Nano, at)
+	return err == nil && !t.Before(i.began.Truncate(time.Microsecond)) && (i.ended.IsZero() || !t.After(i.ended))
 }
 
 // recordedOrFailed: recording completes an accepted order once, and keeps its

@@ -19,6 +19,7 @@ type memory struct {
 	history   map[string][]version       // of orders, by id
 	versions  int                        // how many there are
 	numbers   map[string]*invocation     // who took a number, by tenant and number
+	claims    map[string]string          // when an order was claimed by a key
 	events    map[string]publication     // by event id
 	news      int                        // how many calls published
 	mails     map[string][]*sentMail     // by order, role and entry
@@ -29,7 +30,7 @@ type memory struct {
 
 func newMemory() memory {
 	return memory{
-		changes: map[*invocation]*change{}, history: map[string][]version{}, numbers: map[string]*invocation{},
+		changes: map[*invocation]*change{}, history: map[string][]version{}, numbers: map[string]*invocation{}, claims: map[string]string{},
 		events: map[string]publication{}, mails: map[string][]*sentMail{}, deadNoise: map[*world.Queue]int{},
 		listed: map[string]map[string]bool{},
 	}
@@ -117,6 +118,11 @@ func (sim *simulation) written(before, after world.Item) {
 		sim.versions++
 		sim.history[rest] = append(sim.history[rest], version{after, sim.current, sim.versions})
 		sim.mu.Unlock()
+	case kind == "IDEMPOTENCY" && after != nil:
+		sim.claims[after.Text("orderId")] = after.Text("dateCreated")
+		if !sim.current.ran(after.Text("dateCreated")) {
+			sim.broken("a key was claimed at %s, which is not when", after.Text("dateCreated"))
+		}
 	case kind == "COUNTER" && isTenant:
 		n, _ := strconv.Atoi(after.Text("value"))
 		if was, _ := strconv.Atoi(before.Text("value")); n != was+1 {

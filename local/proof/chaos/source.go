@@ -161,6 +161,9 @@ func (sim *simulation) deleteDone(s *source, inv *invocation, messages []world.M
 		if failed[m.ID] && !strings.Contains(inv.delayed, m.Handle) {
 			sim.broken("%s reported %s as failed, and never said when it should come again", inv.name, m.ID)
 		}
+		if failed[m.ID] && !inv.short && strings.Contains(m.Body, unknownType) {
+			sim.broken("%s failed on an event that is not for it: %s", inv.name, m.Body)
+		}
 		switch {
 		case failed[m.ID]:
 			sim.count("messages failed")
