@@ -62,7 +62,7 @@ func start(program string, env []string) (*process, error) {
 	p.server = &http.Server{Handler: p.api(), ReadHeaderTimeout: time.Minute}
 	go func() { _ = p.server.Serve(listener) }()
 
-	p.cmd = exec.Command(program) //nolint:noctx // running this program is the purpose; stop ends it
+	p.cmd = exec.Command(program)
 	p.cmd.Env = append([]string{
 		"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String(),
 		"AWS_LAMBDA_FUNCTION_NAME=bench",

@@ -406,7 +406,7 @@ func (sim *simulation) change(wi *wish, r *rand.Rand) {
 	}
 	done := make(chan struct{})
 	for i := range 2 {
-		r := rand.New(rand.NewPCG(r.Uint64(), 0)) //nolint:gosec // A simulation.
+		r := rand.New(rand.NewPCG(r.Uint64(), 0))
 		a := wi.actor
 		a.client = fmt.Sprintf("%s u%d", wi.actor.client, i)
 		switch r.IntN(5) {

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -150,6 +151,12 @@ func (p *pending) serve() {
 		p.reply()
 		return
 	}
+	p.goWrong(r)
+}
+
+// goWrong lets the call go wrong in one of the ways.
+func (p *pending) goWrong(r *rand.Rand) {
+	sim := p.sim
 	kinds := faultKinds()
 	kind := kinds[r.IntN(len(kinds))]
 	if kind == conflict &&

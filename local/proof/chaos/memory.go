@@ -30,7 +30,8 @@ type memory struct {
 
 func newMemory() memory {
 	return memory{
-		changes: map[*invocation]*change{}, history: map[string][]version{}, numbers: map[string]*invocation{}, claims: map[string]string{},
+		changes: map[*invocation]*change{}, history: map[string][]version{}, numbers: map[string]*invocation{},
+		claims: map[string]string{},
 		events: map[string]publication{}, mails: map[string][]*sentMail{}, deadNoise: map[*world.Queue]int{},
 		listed: map[string]map[string]bool{},
 	}
