@@ -126,6 +126,9 @@ func (f *Function) run(ctx context.Context, payload []byte, trace string) ([]byt
 		return nil, err
 	}
 	answer, err := env.invoke(ctx, payload, trace)
+	if errors.Is(err, errNotStarted) { // Lambda tries a start that failed once more.
+		answer, err = env.invoke(ctx, payload, trace)
+	}
 	var failure *Error
 	if err != nil && !errors.As(err, &failure) { // the emulator itself is gone
 		f.forget(env)
@@ -189,6 +192,9 @@ func (f *Function) Close() {
 	f.Kill()
 }
 
+// errNotStarted says that a function could not be initialised.
+var errNotStarted = &Error{TypeExit, "the process ended before it asked for work"}
+
 // parseAnswer tells a function's answer from a failure by what the emulator
 // makes of it: the error's JSON, with status 200 if the process lives on and
 // 502 if it does not, or a sentence if the invocation took too long.
@@ -198,7 +204,7 @@ func parseAnswer(status int, body []byte) ([]byte, error) {
 	case json.Unmarshal(body, &failure) == nil && failure.ErrorType != nil && failure.ErrorMessage != nil:
 		return nil, &Error{*failure.ErrorType, *failure.ErrorMessage}
 	case status != 200:
-		return nil, &Error{TypeExit, fmt.Sprintf("the process ended before it asked for work (%d of the emulator)", status)}
+		return nil, errNotStarted
 	case len(body) > 0 && !json.Valid(body):
 		return nil, &Error{TypeTimeout, string(body)}
 	}
