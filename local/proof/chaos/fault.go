@@ -72,9 +72,9 @@ func (t transport) Do(req *http.Request) (*http.Response, error) {
 			break // By the same act.
 		}
 		sim.dequeue(p.step)
-		if call.Service == "cart" { // Its start, and so its end, depends on a pause with jitter.
-			time.Sleep(time.Until(time.Now().Add(grid/2 - 1).Truncate(grid / 2)))
-		}
+		// What the process does next may be a pause with jitter, which must begin
+		// on the grid in order to end between the same two of its moments.
+		time.Sleep(time.Until(time.Now().Add(grid - 1).Truncate(grid)))
 		return nil, req.Context().Err()
 	}
 	switch {

@@ -158,7 +158,9 @@ func (sim *simulation) deleteDone(s *source, inv *invocation, messages []world.M
 	inv.failures = len(failed)
 	sim.checkBatch(inv)
 	for _, m := range messages {
-		if failed[m.ID] && !strings.Contains(inv.delayed, m.Handle) {
+		// Who came to his deadline had no time to say so: on the grid, what is
+		// tidied up in a second takes all of it.
+		if failed[m.ID] && !strings.Contains(inv.delayed, m.Handle) && time.Now().Before(inv.deadline) {
 			sim.broken("%s reported %s as failed, and never said when it should come again", inv.name, m.ID)
 		}
 		if failed[m.ID] && !inv.short && strings.Contains(m.Body, unknownType) {
