@@ -6,6 +6,8 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 //go:embed roles.json
@@ -67,4 +69,40 @@ func Roles() (map[string]Role, error) {
 		return nil, fmt.Errorf("read roles.json: %w", err)
 	}
 	return roles, nil
+}
+
+// A Place is where the roles run: the names and addresses that differ between
+// AWS, the local stack and a test.
+type Place struct {
+	Environment, Region           string
+	Table                         string
+	QueueURL                      func(queue string) string // of a queue's name without the environment
+	TopicARN                      string
+	CartURL                       string
+	OrdersBucket, TemplatesBucket string
+	FromAddress, TeamAddress      string
+}
+
+// Settings returns the environment variables of a role in a place: of the
+// settings that the role lists, those that a place has.
+func Settings(roles map[string]Role, name string, p Place) map[string]string {
+	queue := roles[name].Queue
+	if queue == "" {
+		queue = roles["order_creator_record"].Queue // create_order's
+	}
+	all := map[string]string{
+		"ROLE":                        name,
+		"ENVIRONMENT":                 p.Environment,
+		"AWS_REGION":                  p.Region,
+		"DYNAMODB_TABLE_NAME":         p.Table,
+		"SQS_QUEUE_URL":               p.QueueURL(queue),
+		"ORDER_EVENTS_TOPIC_ARN":      p.TopicARN,
+		"CART_LAMBDA_API_URL":         p.CartURL,
+		"S3_ORDERS_BUCKET":            p.OrdersBucket,
+		"S3_EMAIL_TEMPLATES_BUCKET":   p.TemplatesBucket,
+		"SES_FROM_ADDRESS":            p.FromAddress,
+		"INTERNAL_NOTIFICATION_EMAIL": p.TeamAddress,
+	}
+	maps.DeleteFunc(all, func(setting, _ string) bool { return !slices.Contains(roles[name].Settings, setting) })
+	return all
 }

@@ -77,6 +77,37 @@ func TestSettingsAreTheCodes(t *testing.T) {
 	}
 }
 
+// TestSettingsStartARole: with the settings of a place every role starts, and
+// the queue is the one that the role consumes or fills.
+func TestSettingsStartARole(t *testing.T) {
+	is := is.New(t)
+	deployed, err := deploy.Roles()
+	is.NoErr(err)
+	place := deploy.Place{
+		Environment: "dev", Region: "eu-west-1", Table: "orders", TopicARN: "arn:aws:sns:eu-west-1:000000000000:events",
+		QueueURL: func(queue string) string { return "https://sqs.example/" + queue },
+		CartURL:  "https://cart.example", OrdersBucket: "documents", TemplatesBucket: "templates",
+		FromAddress: "orders@example.com", TeamAddress: "team@example.com",
+	}
+	for name, queue := range map[string]string{
+		"create_order": "bbws-order-creation", "get_order": "", "list_orders": "", "update_order": "",
+		"order_creator_record": "bbws-order-creation", "order_pdf_creator": "bbws-order-pdf",
+		"order_internal_notifier":     "bbws-order-internal-notify",
+		"customer_order_confirmation": "bbws-order-customer-notify",
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			env := deploy.Settings(deployed, name, place)
+			_, err := roles.Configure(func(setting string) string { return env[setting] })
+			is.NoErr(err)
+			is.Equal(strings.TrimPrefix(env["SQS_QUEUE_URL"], "https://sqs.example/"), queue)
+			for setting := range env {
+				is.True(slices.Contains(deployed[name].Settings, setting)) // and no others
+			}
+		})
+	}
+}
+
 // TestStreamPassesOrders holds the filter of the stream to the items that the
 // store writes: one that does not fit would publish nothing, and no error would
 // say so.

@@ -449,33 +449,28 @@ func (s *Stack) container(front, back string, env []string) *exec.Cmd {
 // settings returns a role's environment: the settings that it lists and nothing
 // else.
 func (s *Stack) settings(name string) []string {
-	role := s.roles[name]
-	values := map[string]string{
-		"ROLE":                        name,
-		"ENVIRONMENT":                 Environment,
-		"AWS_REGION":                  emulator.Region,
-		"DYNAMODB_TABLE_NAME":         Table,
-		"ORDER_EVENTS_TOPIC_ARN":      s.TopicARN,
-		"CART_LAMBDA_API_URL":         s.CartURL,
-		"S3_ORDERS_BUCKET":            OrdersBucket,
-		"S3_EMAIL_TEMPLATES_BUCKET":   TemplatesBucket,
-		"SES_FROM_ADDRESS":            FromAddress,
-		"INTERNAL_NOTIFICATION_EMAIL": TeamAddress,
-		"SQS_QUEUE_URL":               s.QueueURL(recorder),
-	}
-	if role.IsConsumer() {
-		values["SQS_QUEUE_URL"] = s.QueueURL(name)
-	}
+	env := deploy.Settings(s.roles, name, deploy.Place{
+		Environment:     Environment,
+		Region:          emulator.Region,
+		Table:           Table,
+		QueueURL:        func(queue string) string { return queueURL(queue + "-" + Environment) },
+		TopicARN:        s.TopicARN,
+		CartURL:         s.CartURL,
+		OrdersBucket:    OrdersBucket,
+		TemplatesBucket: TemplatesBucket,
+		FromAddress:     FromAddress,
+		TeamAddress:     TeamAddress,
+	})
 	for key, value := range s.options.Settings {
-		values[key] = value
-	}
-	var env []string
-	for _, key := range role.Settings {
-		if value, ok := values[key]; ok {
-			env = append(env, key+"="+value)
+		if slices.Contains(s.roles[name].Settings, key) {
+			env[key] = value
 		}
 	}
-	return env
+	var list []string
+	for key, value := range env {
+		list = append(list, key+"="+value)
+	}
+	return list
 }
 
 // queue returns the mapping of a consumer's queue.

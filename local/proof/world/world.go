@@ -32,6 +32,7 @@ import (
 
 	"github.com/bbws/order-lambda/deploy"
 	"github.com/bbws/order-lambda/invoice/branding"
+	"github.com/bbws/order-lambda/local/cartstub"
 	"github.com/bbws/order-lambda/notify/templates"
 )
 
@@ -41,7 +42,7 @@ const (
 	OrdersBucket    = "order-documents"
 	TemplatesBucket = "mail-templates"
 	Team            = "team@kimmyai.example" // who gets the mails to the team
-	TaxRate         = "0.15"
+	TaxRate         = "0.15"                 // the roles' own default
 
 	environment = "dev"
 	region      = "eu-west-1"
@@ -56,7 +57,7 @@ const (
 // concurrent use.
 type World struct {
 	Table *Table
-	// Cart answers the Cart API. By default every tenant has every cart.
+	// Cart answers the Cart API. By default it is the one of package cartstub.
 	Cart func(tenant, id string) Answer
 	// Latency is how long a call takes that goes through RoundTrip. It may be
 	// nil.
@@ -80,7 +81,7 @@ type World struct {
 func New(now func() time.Time) *World {
 	w := &World{
 		Table:   newTable(TableName, now),
-		Cart:    anyCart,
+		Cart:    stubCart,
 		now:     now,
 		queues:  map[string]*Queue{},
 		objects: map[string]Object{},
@@ -121,24 +122,20 @@ func (w *World) ship(files fs.FS, prefix string) {
 	}
 }
 
-// Env returns the environment variables of a role: the one table of them.
+// Env returns the environment variables of a role.
 func (w *World) Env(role string) map[string]string {
-	queue := w.roles[role].Queue
-	if queue == "" {
-		queue = w.roles["order_creator_record"].Queue
-	}
-	return map[string]string{
-		"ROLE": role, "ENVIRONMENT": environment, "AWS_REGION": region,
-		"DYNAMODB_TABLE_NAME":         TableName,
-		"SQS_QUEUE_URL":               sqsURL + queue + "-" + environment,
-		"ORDER_EVENTS_TOPIC_ARN":      topicARN,
-		"CART_LAMBDA_API_URL":         cartURL,
-		"TAX_RATE":                    TaxRate,
-		"S3_ORDERS_BUCKET":            OrdersBucket,
-		"S3_EMAIL_TEMPLATES_BUCKET":   TemplatesBucket,
-		"SES_FROM_ADDRESS":            "orders@kimmyai.example",
-		"INTERNAL_NOTIFICATION_EMAIL": Team,
-	}
+	return deploy.Settings(w.roles, role, deploy.Place{
+		Environment:     environment,
+		Region:          region,
+		Table:           TableName,
+		QueueURL:        func(queue string) string { return sqsURL + queue + "-" + environment },
+		TopicARN:        topicARN,
+		CartURL:         cartURL,
+		OrdersBucket:    OrdersBucket,
+		TemplatesBucket: TemplatesBucket,
+		FromAddress:     "orders@kimmyai.example",
+		TeamAddress:     Team,
+	})
 }
 
 // Config returns the configuration of AWS clients that use the world, without
@@ -262,24 +259,10 @@ func (w *World) Read(req *http.Request) (*Call, error) {
 	}
 }
 
-// anyCart is the cart with two lines that everybody has.
-func anyCart(tenant, id string) Answer {
-	return jsonAnswer(http.StatusOK, map[string]any{"success": true, "data": map[string]any{
-		"cartId": id, "tenantId": tenant, "currency": "ZAR", "shipping": json.Number("50.00"),
-		"items": []map[string]any{
-			{
-				"id": "1", "productId": "p-1", "productName": "Rooibos", "quantity": 2,
-				"unitPrice": json.Number("100.10"), "discount": json.Number("0.20"),
-			},
-			{
-				"id":          "2",
-				"productId":   "p-2",
-				"productName": "Honeybush",
-				"quantity":    1,
-				"unitPrice":   json.Number("89.90"),
-			},
-		},
-	}})
+// stubCart answers as the local stack's Cart API does the first time.
+func stubCart(tenant, id string) Answer {
+	status, body, _ := cartstub.Answer(tenant, id, 1)
+	return Answer{Status: status, Body: body}
 }
 
 func readBody(req *http.Request) ([]byte, error) {
