@@ -59,8 +59,8 @@ type World struct {
 	Table *Table
 	// Cart answers the Cart API. By default it is the one of package cartstub.
 	Cart func(tenant, id string) Answer
-	// Latency is how long a call takes that goes through RoundTrip. It may be
-	// nil.
+	// Latency is how long a call takes that goes through RoundTrip or ServeHTTP.
+	// It may be nil.
 	Latency func(*Call) time.Duration
 	// OnPublish is told of every event that SNS takes. It may be nil, and must
 	// not use the world.
@@ -218,17 +218,14 @@ func (w *World) Do(req *http.Request) (*http.Response, error) { return w.RoundTr
 
 // ServeHTTP makes it a server, for functions in processes of their own.
 func (w *World) ServeHTTP(out http.ResponseWriter, req *http.Request) {
-	call, err := w.Read(req)
+	resp, err := w.RoundTrip(req)
 	if err != nil {
 		http.Error(out, err.Error(), http.StatusNotImplemented)
 		return
 	}
-	a := call.Do()
-	for name, values := range a.Header {
-		out.Header()[name] = values
-	}
-	out.WriteHeader(a.Status)
-	_, _ = out.Write(a.Body)
+	maps.Copy(out.Header(), resp.Header)
+	out.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(out, resp.Body)
 }
 
 // Read tells which call a request is. The error says that no service here would
