@@ -5,31 +5,10 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
-	"strings"
 
+	"github.com/bbws/order-lambda/local/proof/promise"
 	"github.com/bbws/order-lambda/local/proof/world"
 )
-
-// badCarts are the kinds of cart that can never become an order, with what the
-// order then says.
-func badCarts() map[string]string {
-	return map[string]string{
-		"missing":  "cart not found",
-		"gone":     "cart not found",
-		"refused":  "cart refused by the Cart API with 400",
-		"foreign":  "cart belongs to another tenant",
-		"empty":    "cart is empty",
-		"campaign": "campaign is not on the cart",
-		"range":    "cart amounts are out of range",
-		"noise":    "",
-	}
-}
-
-// kindOf returns what kind of cart an id names: cart-KIND-NUMBER.
-func kindOf(cartID string) string {
-	kind, _, _ := strings.Cut(strings.TrimPrefix(cartID, "cart-"), "-")
-	return kind
-}
 
 // A basket is a cart as the simulation thinks of it: amounts in minor units.
 type basket struct {
@@ -79,7 +58,7 @@ func cents(minor *big.Int) string { return new(big.Rat).SetFrac(minor, big.NewIn
 
 // answerCart is the Cart API.
 func (sim *simulation) answerCart(tenant, id string) world.Answer {
-	kind := kindOf(id)
+	kind := promise.KindOf(id)
 	switch kind {
 	case "missing":
 		return world.Answer{Status: http.StatusNotFound}
@@ -100,7 +79,7 @@ func (sim *simulation) answerCart(tenant, id string) world.Answer {
 				i+1,
 			),
 			"productId":   fmt.Sprintf("p-%d", i+1),
-			"productName": marker(tenant) + " product",
+			"productName": promise.Marker(tenant) + " product",
 			"quantity":    l.quantity,
 			"unitPrice":   amount(l.unitPrice),
 			"discount":    amount(l.discount),

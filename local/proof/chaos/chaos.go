@@ -23,6 +23,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bbws/order-lambda/local/proof/promise"
 	"github.com/bbws/order-lambda/local/proof/world"
 )
 
@@ -77,13 +78,13 @@ const (
 func Run(t *testing.T, o Options) Report {
 	t.Helper()
 	cryptotest.SetGlobalRandom(t, o.Seed)
-	report := Report{Options: o, Counts: map[string]int{}}
+	report := Report{Options: o}
 	synctest.Test(t, func(t *testing.T) {
 		sim := newSimulation(t, o, &report)
 		sim.simulate()
 		sim.check()
+		report.Counts, report.Broken = sim.Counts(), sim.Promises()
 	})
-	slices.Sort(report.Broken)
 	return report
 }
 
@@ -108,15 +109,17 @@ type simulation struct {
 	running   []*invocation
 	current   *invocation // whose call is being carried out
 	memory
+	*promise.Account
 }
 
 func newSimulation(t *testing.T, o Options, report *Report) *simulation {
 	sim := &simulation{
 		t: t, o: o, report: report,
-		start:  time.Now(),
-		rng:    rand.New(rand.NewPCG(o.Seed, 0)),
-		calls:  map[string]int{},
-		memory: newMemory(),
+		start:   time.Now(),
+		rng:     rand.New(rand.NewPCG(o.Seed, 0)),
+		calls:   map[string]int{},
+		Account: promise.New(),
+		memory:  memory{deadNoise: map[*world.Queue]int{}},
 	}
 	sim.deploy()
 	return sim
@@ -124,21 +127,6 @@ func newSimulation(t *testing.T, o Options, report *Report) *simulation {
 
 // clock is what an exact clock shows.
 func (sim *simulation) clock() time.Time { return newYearsEve().Add(time.Since(sim.start)) }
-
-func (sim *simulation) count(name string) { sim.add(name, 1) }
-
-func (sim *simulation) add(name string, n int) {
-	sim.mu.Lock()
-	defer sim.mu.Unlock()
-	sim.report.Counts[name] += n
-}
-
-// broken notes that a promise was not kept.
-func (sim *simulation) broken(format string, args ...any) {
-	sim.mu.Lock()
-	defer sim.mu.Unlock()
-	sim.report.Broken = append(sim.report.Broken, fmt.Sprintf(format, args...))
-}
 
 // simulate lets the clients order under faults, and then the service come to
 // rest without.
@@ -151,7 +139,7 @@ func (sim *simulation) simulate() {
 	for range 2 { // Days later; and once more, to see that what is dead belongs there.
 		time.Sleep(36 * time.Hour)
 		for _, s := range sim.sources {
-			sim.add("redriven", s.queue.Redrive())
+			sim.Add("redriven", s.queue.Redrive())
 		}
 		sim.settle()
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/bbws/order-lambda/local/proof/promise"
 	"github.com/bbws/order-lambda/local/proof/world"
 )
 
@@ -24,53 +25,15 @@ const (
 	unknownType = "order.sent"
 )
 
-// The tenants. Half of all orders are the first one's, so that they get into
-// each other's way.
-func tenants() []string { return []string{"acme", "bloom", "cumulus", "dunes"} }
-
-// marker is a text that stands in whatever belongs to a tenant, and in nothing
-// else.
-func marker(tenant string) string { return "Zz" + tenant + "zZ" }
-
-// An actor is who makes a request.
-type actor struct {
-	client string // the sub
-	tenant string
-	groups []string
-	email  string // verified, or ""
-}
-
-// name is who acts, as a history shows it.
-func (a actor) name() string {
-	if a.email != "" {
-		return a.email
-	}
-	return a.client
-}
-
-// mayPay reports whether the actor may set what concerns payment.
-func (a actor) mayPay(group string) bool {
-	return group == "" || slices.Contains(a.groups, group) || slices.Contains(a.groups, "admin")
-}
-
-// A call is an API request of a client, and what came of it.
-type call struct {
-	inv    *invocation
-	status int // 0 where the process died
-	header map[string]string
-	data   map[string]any
-	code   string // of an error
-}
-
 // request calls an API role, and returns when there is an answer.
-func (sim *simulation) request(a actor, role string, change func(*events.APIGatewayProxyRequest)) call {
+func (sim *simulation) request(a promise.Actor, role string, change func(*events.APIGatewayProxyRequest)) promise.Call {
 	claims := map[string]any{
-		"custom:tenantId": a.tenant,
-		"sub":             a.client,
-		"cognito:groups":  strings.Join(a.groups, ","),
+		"custom:tenantId": a.Tenant,
+		"sub":             a.Client,
+		"cognito:groups":  strings.Join(a.Groups, ","),
 	}
-	if a.email != "" {
-		claims["email"], claims["email_verified"] = a.email, "true"
+	if a.Email != "" {
+		claims["email"], claims["email_verified"] = a.Email, "true"
 	}
 	event := events.APIGatewayProxyRequest{
 		Headers:        map[string]string{},
@@ -81,10 +44,10 @@ func (sim *simulation) request(a actor, role string, change func(*events.APIGate
 	if err != nil {
 		sim.t.Fatal(err)
 	}
-	done := make(chan call)
-	sim.turn(a.client, 0, func() {
+	done := make(chan promise.Call)
+	sim.turn(a.Client, 0, func() {
 		sim.invoke(role, payload, func(inv *invocation, r result) {
-			c := call{inv: inv}
+			c := promise.Call{Run: &inv.Run}
 			var res events.APIGatewayProxyResponse
 			if r.payload != nil {
 				var body struct {
@@ -92,13 +55,13 @@ func (sim *simulation) request(a actor, role string, change func(*events.APIGate
 					Code string
 				}
 				if json.Unmarshal(r.payload, &res) != nil || json.Unmarshal([]byte(res.Body), &body) != nil {
-					sim.broken("%s answered %s", inv.name, r.payload)
+					sim.Broken("%s answered %s", inv.Name, r.payload)
 				}
-				c.status, c.header, c.data, c.code = res.StatusCode, res.Headers, body.Data, body.Code
+				c.Status, c.Header, c.Data, c.Code = res.StatusCode, res.Headers, body.Data, body.Code
 			}
-			inv.status, inv.replayed = c.status, c.header["Idempotent-Replayed"] != ""
-			sim.count(strings.TrimSpace(fmt.Sprintf("%s %d %s", role, c.status, c.code)))
-			sim.trace(fmt.Sprintf("%s answers %d", inv.name, c.status))
+			inv.Status = c.Status
+			sim.Count(strings.TrimSpace(fmt.Sprintf("%s %d %s", role, c.Status, c.Code)))
+			sim.trace(fmt.Sprintf("%s answers %d", inv.Name, c.Status))
 			done <- c
 		})
 	})
@@ -129,74 +92,58 @@ func (sim *simulation) startClients() {
 	}
 }
 
-// A wish is one order that somebody wants.
-type wish struct {
-	number  int
-	actor   actor
-	cartID  string
-	body    map[string]any
-	key     string // Idempotency-Key, or ""
-	posts   []call
-	orderID string // of the first 202, or of another producer's message
-	refused bool   // SES takes no mail for its customer
-}
-
-func (wi *wish) kind() string { return kindOf(wi.cartID) }
-
-func (wi *wish) bad() bool { return wi.kind() != "good" }
-
 // order does what a client does who wants an order.
 func (sim *simulation) order(n int) {
-	a := actor{client: fmt.Sprintf("c%d", n), groups: []string{payers}}
-	r := sim.chance("client " + a.client)
-	sim.pause(a.client, time.Duration(r.IntN(8))*grid)
-	all := tenants()
-	a.tenant = all[0]
+	a := promise.Actor{Client: fmt.Sprintf("c%d", n), Groups: []string{payers}}
+	r := sim.chance("client " + a.Client)
+	sim.pause(a.Client, time.Duration(r.IntN(8))*grid)
+	all := promise.Tenants()
+	a.Tenant = all[0]
 	if r.IntN(2) == 0 {
-		a.tenant = all[1+r.IntN(len(all)-1)]
+		a.Tenant = all[1+r.IntN(len(all)-1)]
 	}
-	kind, mailbox := "good", a.client
+	kind, mailbox := "good", a.Client
 	if r.IntN(12) == 0 {
-		kinds := slices.Sorted(maps.Keys(badCarts()))
+		kinds := slices.Sorted(maps.Keys(promise.BadCarts()))
 		kind = kinds[r.IntN(len(kinds))]
 	}
-	wi := &wish{number: n, actor: a, cartID: fmt.Sprintf("cart-%s-%d", kind, n), refused: r.IntN(25) == 0}
-	if wi.refused {
+	wi := &promise.Wish{Actor: a, CartID: fmt.Sprintf("cart-%s-%d", kind, n), Refused: r.IntN(25) == 0}
+	if wi.Refused {
 		mailbox = "refused-" + mailbox
 	}
-	wi.body = map[string]any{
+	wi.Body = map[string]any{
 		"customerEmail": fmt.Sprintf(
 			"%s@%s.example",
 			mailbox,
-			marker(a.tenant),
+			promise.Marker(a.Tenant),
 		),
-		"customerName": marker(a.tenant) + " customer",
-		"cartId":       wi.cartID,
+		"customerName": promise.Marker(a.Tenant) + " customer",
+		"cartId":       wi.CartID,
 		"billingAddress": map[string]any{
 			"street": street, "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
 		},
 	}
 	if kind == "campaign" {
-		wi.body["campaignCode"] = "NOTHERE"
+		wi.Body["campaignCode"] = "NOTHERE"
 	}
 	sim.mu.Lock()
-	sim.wishes = append(sim.wishes, wi)
+	sim.Wishes = append(sim.Wishes, wi)
 	sim.mu.Unlock()
 	switch p := r.IntN(100); {
 	case p < 10:
-		sim.produce(wi, r)
+		sim.produce(n, wi, r)
 	case p < 55:
-		wi.key = "key-" + a.client
+		wi.Key = "key-" + a.Client
 		sim.post(wi, r)
 	default:
 		sim.post(wi, r)
 	}
-	if wi.orderID == "" || wi.bad() {
+	if wi.OrderID == "" || wi.Bad() {
 		return
 	}
 	if r.IntN(15) == 0 { // An operator deletes the order, some time.
 		after := time.Duration(r.IntN([]int{20, 1800}[r.IntN(2)])) * time.Second
-		sim.turn("operator of "+a.client, after, func() { sim.erase(a.tenant, wi.orderID) })
+		sim.turn("operator of "+a.Client, after, func() { sim.erase(a.Tenant, wi.OrderID) })
 	}
 	if r.IntN(2) == 0 {
 		sim.change(wi, r)
@@ -215,22 +162,22 @@ func (sim *simulation) erase(tenant, id string) {
 
 // produce sends a creation message past the API, as other producers do, and
 // sometimes noise beside it.
-func (sim *simulation) produce(wi *wish, r *rand.Rand) {
+func (sim *simulation) produce(n int, wi *promise.Wish, r *rand.Rand) {
 	message := map[string]any{
-		"tenantId":    wi.actor.tenant,
-		"orderId":     fmt.Sprintf("%08x-0000-4000-8000-%012x", wi.number, r.Uint64()>>16),
+		"tenantId":    wi.Actor.Tenant,
+		"orderId":     fmt.Sprintf("%08x-0000-4000-8000-%012x", n, r.Uint64()>>16),
 		"orderNumber": "ORD-1999-00001",
 		"dateCreated": "1999-12-31T23:15:00.000000Z", // Are not the message's to say.
 	}
-	maps.Copy(message, wi.body)
-	wi.orderID, _ = message["orderId"].(string)
+	maps.Copy(message, wi.Body)
+	wi.OrderID, _ = message["orderId"].(string)
 	body, err := json.Marshal(message)
 	if err != nil {
 		sim.t.Fatal(err)
 	}
 	send := func(q *world.Queue, body string, after time.Duration) {
 		done := make(chan struct{})
-		sim.turn(wi.actor.client, after, func() { q.Send(body); close(done) })
+		sim.turn(wi.Actor.Client, after, func() { q.Send(body); close(done) })
 		<-done
 	}
 	send(sim.creation(), string(body), 0)
@@ -239,29 +186,29 @@ func (sim *simulation) produce(wi *wish, r *rand.Rand) {
 	}
 	switch r.IntN(6) {
 	case 0:
-		send(sim.creation(), fmt.Sprintf(`{"noise": %d`, wi.number), 0)
+		send(sim.creation(), fmt.Sprintf(`{"noise": %d`, n), 0)
 		sim.expectDead(sim.creation(), 1)
 	case 1: // An event of an order that is not there goes away by itself.
-		role := []string{"order_pdf_creator", "order_internal_notifier", customerMailer}[r.IntN(3)]
+		role := []string{"order_pdf_creator", "order_internal_notifier", promise.CustomerMailer}[r.IntN(3)]
 		send(
 			sim.world.Queue(role),
 			fmt.Sprintf(`{"eventType": "order.created", "tenantId": %q, "orderId": "%08x-0000-4000-9000-%012x"}`,
-				wi.actor.tenant, wi.number, r.Uint64()>>16),
+				wi.Actor.Tenant, n, r.Uint64()>>16),
 			0,
 		)
 	case 2:
 		q := sim.world.Queue("order_pdf_creator")
-		send(q, fmt.Sprintf(`[%d]`, wi.number), 0)
+		send(q, fmt.Sprintf(`[%d]`, n), 0)
 		sim.expectDead(q, 1)
 	case 3: // A type that nobody knows.
 		for _, s := range sim.sources {
-			if s.role != recorder {
+			if s.role != promise.Recorder {
 				send(
 					s.queue,
 					fmt.Sprintf(
 						`{"eventType": "`+unknownType+`", "tenantId": %q, "orderId": %q}`,
-						wi.actor.tenant,
-						wi.orderID,
+						wi.Actor.Tenant,
+						wi.OrderID,
 					),
 					0,
 				)
@@ -271,9 +218,9 @@ func (sim *simulation) produce(wi *wish, r *rand.Rand) {
 }
 
 // post places an order through the API and tries again where that fails.
-func (sim *simulation) post(wi *wish, r *rand.Rand) {
-	once := func(client string, change func(body map[string]any)) call {
-		body := maps.Clone(wi.body)
+func (sim *simulation) post(wi *promise.Wish, r *rand.Rand) {
+	once := func(client string, change func(body map[string]any)) promise.Call {
+		body := maps.Clone(wi.Body)
 		if change != nil {
 			change(body)
 		}
@@ -281,17 +228,17 @@ func (sim *simulation) post(wi *wish, r *rand.Rand) {
 		if err != nil {
 			sim.t.Fatal(err)
 		}
-		a := wi.actor
-		a.client = client
+		a := wi.Actor
+		a.Client = client
 		return sim.request(a, "create_order", func(e *events.APIGatewayProxyRequest) {
 			e.Body = string(text)
-			if wi.key != "" {
-				e.Headers["Idempotency-Key"] = wi.key
+			if wi.Key != "" {
+				e.Headers["Idempotency-Key"] = wi.Key
 			}
 		})
 	}
-	client := wi.actor.client
-	if wi.key != "" && r.IntN(4) == 0 { // A double click.
+	client := wi.Actor.Client
+	if wi.Key != "" && r.IntN(4) == 0 { // A double click.
 		both := make(chan struct{})
 		go func() {
 			sim.posted(wi, once(client+"b", nil))
@@ -300,11 +247,11 @@ func (sim *simulation) post(wi *wish, r *rand.Rand) {
 		sim.posted(wi, once(client, nil))
 		<-both
 	}
-	for try := 0; wi.orderID == "" && try < 6; try++ {
+	for try := 0; wi.OrderID == "" && try < 6; try++ {
 		sim.pause(client, time.Duration(try)*time.Second)
 		sim.posted(wi, once(client, nil))
 	}
-	if wi.key == "" || wi.orderID == "" {
+	if wi.Key == "" || wi.OrderID == "" {
 		return
 	}
 	if r.IntN(3) == 0 {
@@ -312,39 +259,36 @@ func (sim *simulation) post(wi *wish, r *rand.Rand) {
 		sim.posted(wi, once(client, nil))
 	}
 	if r.IntN(4) == 0 {
-		c := once(client, func(body map[string]any) { body["customerName"] = marker(wi.actor.tenant) + " other" })
-		if c.status < http.StatusInternalServerError && c.status != 0 && c.status != http.StatusUnprocessableEntity {
-			sim.broken("order %s: its key with another body was answered %d", wi.orderID, c.status)
+		c := once(client, func(body map[string]any) { body["customerName"] = promise.Marker(wi.Actor.Tenant) + " other" })
+		if c.Status < http.StatusInternalServerError && c.Status != 0 && c.Status != http.StatusUnprocessableEntity {
+			sim.Broken("order %s: its key with another body was answered %d", wi.OrderID, c.Status)
 		}
 	}
 }
 
 // posted notes the answer to a POST, and checks what can be checked at once.
-func (sim *simulation) posted(wi *wish, c call) {
+func (sim *simulation) posted(wi *promise.Wish, c promise.Call) {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
-	wi.posts = append(wi.posts, c)
-	switch c.status {
+	wi.Posts = append(wi.Posts, c)
+	switch c.Status {
 	case http.StatusAccepted:
-		id, _ := c.data["orderId"].(string)
-		if wi.orderID == "" {
-			wi.orderID = id
+		id, _ := c.Data["orderId"].(string)
+		if wi.OrderID == "" {
+			wi.OrderID = id
 		}
 	case 0, http.StatusInternalServerError:
 	default:
-		sim.report.Broken = append(
-			sim.report.Broken,
-			fmt.Sprintf("client %s: POST was answered %d %s", wi.actor.client, c.status, c.code),
-		)
+		sim.Broken("client %s: POST was answered %d %s", wi.Actor.Client, c.Status, c.Code)
 	}
 }
 
 // startRetries lets the clients whose key got no answer ask once more, now that
 // faults have ended.
 func (sim *simulation) startRetries() {
-	for _, wi := range sim.wishes {
-		if wi.key != "" && wi.orderID == "" {
-			go sim.post(wi, sim.chance("retry "+wi.actor.client))
+	for _, wi := range sim.Wishes {
+		if wi.Key != "" && wi.OrderID == "" {
+			go sim.post(wi, sim.chance("retry "+wi.Actor.Client))
 		}
 	}
 }
@@ -352,69 +296,55 @@ func (sim *simulation) startRetries() {
 // startReuse lets clients use their keys again after more than a day: that makes
 // new orders, although the table still has the keys.
 func (sim *simulation) startReuse() {
-	for i, wi := range slices.Clone(sim.wishes) {
-		if wi.key == "" || wi.orderID == "" || i%10 != 0 || wi.bad() {
+	for i, wi := range slices.Clone(sim.Wishes) {
+		if wi.Key == "" || wi.OrderID == "" || i%10 != 0 || wi.Bad() {
 			continue
 		}
 		again := *wi
-		again.actor.client, again.posts, again.orderID = wi.actor.client+"z", nil, ""
-		sim.wishes = append(sim.wishes, &again)
+		again.Actor.Client, again.Posts, again.OrderID = wi.Actor.Client+"z", nil, ""
+		sim.Wishes = append(sim.Wishes, &again)
 		go func() {
 			sim.post(&again, rand.New(rand.NewPCG(1, 1)))
-			if again.orderID == wi.orderID {
-				sim.broken("order %s: its key still answers it after days", wi.orderID)
+			if again.OrderID == wi.OrderID {
+				sim.Broken("order %s: its key still answers it after days", wi.OrderID)
 			}
 		}()
 	}
 }
 
-// get reads an order that was accepted. It is never unknown before somebody
-// deletes it, and always after.
-func (sim *simulation) get(a actor, wi *wish) call {
-	c := sim.request(a, "get_order", func(e *events.APIGatewayProxyRequest) {
-		e.PathParameters = map[string]string{"orderId": wi.orderID}
+// Get implements promise.API.
+func (sim *simulation) Get(a promise.Actor, orderID string) promise.Call {
+	return sim.request(a, "get_order", func(e *events.APIGatewayProxyRequest) {
+		e.PathParameters = map[string]string{"orderId": orderID}
 	})
-	gone, before := sim.deletion(wi.orderID)
-	before = before && gone <= c.inv.since
-	switch {
-	case c.status == http.StatusOK && c.data["tenantId"] != wi.actor.tenant:
-		sim.broken("order %s: GET shows it as %v's", wi.orderID, c.data["tenantId"])
-	case c.status == http.StatusOK && before:
-		sim.broken("order %s: GET shows it after it was deleted", wi.orderID)
-	case c.status == http.StatusNotFound && gone == 0 && len(wi.posts) > 0 && a.tenant == wi.actor.tenant:
-		sim.broken("order %s: GET was answered 404 after it was accepted", wi.orderID)
-	}
-	return c
 }
 
-// A change is a PUT of a client.
-type change struct {
-	orderID string
-	actor   actor
-	update  map[string]any // status, reason, paymentDetails
-	ifMatch string
-	call    call
+// List implements promise.API.
+func (sim *simulation) List(a promise.Actor, tenant string, query map[string]string) promise.Call {
+	return sim.request(a, "list_orders", func(e *events.APIGatewayProxyRequest) {
+		e.PathParameters, e.QueryStringParameters = map[string]string{"tenantId": tenant}, query
+	})
 }
 
 // change lets two clients move an order on at once, once it is recorded.
-func (sim *simulation) change(wi *wish, r *rand.Rand) {
+func (sim *simulation) change(wi *promise.Wish, r *rand.Rand) {
 	for range 20 {
-		if c := sim.get(wi.actor, wi); c.data["items"] != nil || c.status == http.StatusNotFound {
+		if c := sim.Read(sim, wi.Actor, wi); c.Data["items"] != nil || c.Status == http.StatusNotFound {
 			break
 		}
-		sim.pause(wi.actor.client, time.Duration(5+r.IntN(60))*time.Second)
+		sim.pause(wi.Actor.Client, time.Duration(5+r.IntN(60))*time.Second)
 	}
 	done := make(chan struct{})
 	for i := range 2 {
 		r := rand.New(rand.NewPCG(r.Uint64(), 0))
-		a := wi.actor
-		a.client = fmt.Sprintf("%s u%d", wi.actor.client, i)
+		a := wi.Actor
+		a.Client = fmt.Sprintf("%s u%d", wi.Actor.Client, i)
 		switch r.IntN(5) {
 		case 0:
-			a.groups = nil
+			a.Groups = nil
 		case 1: // An administrator, who may be of another tenant.
-			a.groups, a.tenant = []string{"admin"}, tenants()[r.IntN(len(tenants()))]
-			a.email = "admin-" + strings.ReplaceAll(a.client, " ", "-") + "@kimmyai.example"
+			a.Groups, a.Tenant = []string{"admin"}, promise.Tenants()[r.IntN(len(promise.Tenants()))]
+			a.Email = "admin-" + strings.ReplaceAll(a.Client, " ", "-") + "@kimmyai.example"
 		}
 		go func() {
 			sim.changeAs(a, wi, r)
@@ -425,7 +355,7 @@ func (sim *simulation) change(wi *wish, r *rand.Rand) {
 	<-done
 }
 
-func (sim *simulation) changeAs(a actor, wi *wish, r *rand.Rand) {
+func (sim *simulation) changeAs(a promise.Actor, wi *promise.Wish, r *rand.Rand) {
 	statuses := []string{
 		"payment_pending",
 		"paid",
@@ -437,36 +367,36 @@ func (sim *simulation) changeAs(a actor, wi *wish, r *rand.Rand) {
 		"refunded",
 	}
 	for n := range 3 + r.IntN(6) {
-		u := &change{orderID: wi.orderID, actor: a, update: map[string]any{}}
+		u := &promise.Change{OrderID: wi.OrderID, Actor: a, Update: map[string]any{}}
 		if r.IntN(4) > 0 {
-			u.update["status"] = statuses[r.IntN(min(len(statuses), 3+n))]
+			u.Update["status"] = statuses[r.IntN(min(len(statuses), 3+n))]
 			if r.IntN(3) == 0 {
-				u.update["reason"] = fmt.Sprintf("reason %d of %s", n, a.client)
+				u.Update["reason"] = fmt.Sprintf("reason %d of %s", n, a.Client)
 			}
 		}
-		if r.IntN(2) == 0 || len(u.update) == 0 {
-			u.update["paymentDetails"] = sim.payment(r)
+		if r.IntN(2) == 0 || len(u.Update) == 0 {
+			u.Update["paymentDetails"] = sim.payment(r)
 		}
 		if r.IntN(3) == 0 {
-			if c := sim.get(a, wi); c.status == http.StatusOK {
-				u.ifMatch = c.header["ETag"]
+			if c := sim.Read(sim, a, wi); c.Status == http.StatusOK {
+				u.IfMatch = c.Header["ETag"]
 			}
 		}
-		body, err := json.Marshal(u.update)
+		body, err := json.Marshal(u.Update)
 		if err != nil {
 			sim.t.Fatal(err)
 		}
-		u.call = sim.request(a, "update_order", func(e *events.APIGatewayProxyRequest) {
-			e.PathParameters = map[string]string{"orderId": wi.orderID}
+		u.Call = sim.request(a, "update_order", func(e *events.APIGatewayProxyRequest) {
+			e.PathParameters = map[string]string{"orderId": wi.OrderID}
 			e.Body = string(body)
-			if u.ifMatch != "" {
-				e.Headers["If-Match"] = u.ifMatch
+			if u.IfMatch != "" {
+				e.Headers["If-Match"] = u.IfMatch
 			}
 		})
 		sim.mu.Lock()
-		sim.changes[u.call.inv] = u
+		sim.Changes[u.Call.Run] = u
 		sim.mu.Unlock()
-		sim.pause(a.client, time.Duration(r.IntN(4))*grid)
+		sim.pause(a.Client, time.Duration(r.IntN(4))*grid)
 	}
 }
 

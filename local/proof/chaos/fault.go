@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/bbws/order-lambda/local/proof/promise"
 	"github.com/bbws/order-lambda/local/proof/world"
 )
 
@@ -57,12 +58,12 @@ func (t transport) Do(req *http.Request) (*http.Response, error) {
 	}
 	call, err := sim.world.Read(req)
 	if err != nil {
-		sim.broken("a call that nobody understands: %v", err)
+		sim.Broken("a call that nobody understands: %v", err)
 		return nil, err
 	}
 	sim.tries(inv, call)
 	p := &pending{sim: sim, of: inv, call: call, who: inv.caller(call), answered: make(chan struct{})}
-	p.step = &step{name: inv.name + " " + p.name(), from: time.Now(), of: inv, call: p, do: p.serve}
+	p.step = &step{name: inv.Name + " " + p.name(), from: time.Now(), of: inv, call: p, do: p.serve}
 	sim.enqueue(p.step)
 	select {
 	case <-p.answered:
@@ -98,9 +99,9 @@ type pending struct {
 	answered chan struct{}
 	answer   world.Answer
 	err      error
-	panics   bool      // whoever made it, on its return
-	took     bool      // effect
-	mail     *sentMail // that SES took by it, or nil
+	panics   bool          // whoever made it, on its return
+	took     bool          // effect
+	mail     *promise.Mail // that SES took by it, or nil
 }
 
 // name tells the call apart from others of its invocation that wait at the same
@@ -115,13 +116,13 @@ func (p *pending) serve() {
 	}
 	sim.arrived(p)
 	if p.call.Meet(sim.under(p)...) {
-		sim.count("conflicts of writes that met")
+		sim.Count("conflicts of writes that met")
 	}
 	name := p.name()
 	sim.calls[name]++
-	sim.count("calls")
+	sim.Count("calls")
 	if sim.calm {
-		sim.count("calls without faults")
+		sim.Count("calls without faults")
 		p.reply()
 		return
 	}
@@ -130,7 +131,7 @@ func (p *pending) serve() {
 		if r.IntN(2) == 0 {
 			p.carryOut()
 		}
-		sim.count("kills")
+		sim.Count("kills")
 		sim.trace(p.step.name + ": killed")
 		p.of.kill()
 		return
@@ -140,7 +141,7 @@ func (p *pending) serve() {
 		if mistake.IntN(2) == 0 {
 			p.carryOut()
 		}
-		sim.count("panics")
+		sim.Count("panics")
 		sim.trace(p.step.name + ": panics")
 		p.of.panicked, p.panics = true, true
 		p.of.excused = p.of.excused || p.call.Operation == "ChangeMessageVisibilityBatch"
@@ -163,7 +164,7 @@ func (p *pending) goWrong(r *rand.Rand) {
 		(p.call.Service != "dynamodb" || p.call.Operation == "GetItem" || p.call.Operation == "Query") {
 		kind = throttled
 	}
-	sim.count(string(kind))
+	sim.Count(string(kind))
 	sim.trace(p.step.name + ": " + string(kind))
 	coin := r.IntN(2) == 0
 	switch kind {

@@ -23,12 +23,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 
 	"github.com/bbws/order-lambda/deploy"
+	"github.com/bbws/order-lambda/local/proof/promise"
 	"github.com/bbws/order-lambda/local/proof/world"
 	"github.com/bbws/order-lambda/roles"
 )
-
-// recorder is the role with two sources: a queue and the table's stream.
-const recorder = "order_creator_record"
 
 // A function is one of the eight, with its environments that are alive and idle.
 type function struct {
@@ -53,24 +51,18 @@ func (e *environment) Now() time.Time { return e.sim.clock().Add(time.Duration(e
 
 // An invocation is one run of a handler.
 type invocation struct {
-	name     string // sorts by age
-	role     string
+	promise.Run // its name sorts by age
+
 	env      *environment
 	deadline time.Time
 	killed   atomic.Bool
 	died     chan struct{} // closed when the process is killed
 	cancel   context.CancelFunc
-	began    time.Time // by the environment's clock
-	ended    time.Time // likewise
-	since    int       // how many versions of orders there were when it began
-	until    int       // likewise when it ended
 	returned atomic.Bool
 	finish   func(result)
 
 	callers sync.Map // of goroutines, what each called first
 
-	status   int  // what an API role answered, 0 for nothing
-	replayed bool // what it answered was another acceptance's
 	failures int  // what a consumer reported
 	panicked bool // a call of it did
 	excused  bool // among them one that is no single message's, but the batch's
@@ -80,7 +72,7 @@ type invocation struct {
 	delayed string          // calls that said when messages come again
 	unknown map[string]bool // orders whose mail went to SES, while the ledger was not told yet what came of it
 	deleted map[string]bool // orders that it read and found deleted
-	sent    []*sentMail
+	sent    []*promise.Mail
 }
 
 // A result is what came of an invocation. A payload of nil means that there was
@@ -120,6 +112,7 @@ func (i *invocation) kill() {
 	if i.killed.Swap(true) {
 		return
 	}
+	i.Died = true
 	i.cancel()
 	close(i.died)
 	sim.mu.Lock()
@@ -129,7 +122,7 @@ func (i *invocation) kill() {
 }
 
 func (sim *simulation) end(i *invocation, r result) {
-	i.ended, i.until = i.env.Now(), sim.versions
+	i.Ended, i.Until = i.env.Now(), sim.Versions()
 	sim.mu.Lock()
 	sim.running = slices.DeleteFunc(sim.running, func(j *invocation) bool { return j == i })
 	sim.mu.Unlock()
@@ -140,7 +133,7 @@ func (sim *simulation) end(i *invocation, r result) {
 func (sim *simulation) endOverdue() {
 	for _, i := range slices.Clone(sim.running) {
 		if !i.returned.Load() && !time.Now().Before(i.deadline) {
-			sim.count("timeouts of functions")
+			sim.Count("timeouts of functions")
 			i.kill()
 		}
 	}
@@ -148,10 +141,13 @@ func (sim *simulation) endOverdue() {
 
 // deploy makes the world and the functions.
 func (sim *simulation) deploy() {
+	if sim.o.Seed%2 != 0 { // In every other run a group may set payments.
+		sim.PaymentGroup = payers
+	}
 	sim.world = world.New(sim.clock)
 	sim.world.Cart = sim.answerCart
 	sim.world.OnPublish = sim.published
-	sim.world.Table.OnWrite = sim.written
+	sim.world.Table.OnWrite = func(before, after world.Item) { sim.Written(before, after, sim.writer()) }
 	sim.world.Put(world.TemplatesBucket, "branding/logo.png", smallLogo())
 	sim.brand()
 	sim.functions, sim.shards = map[string]*function{}, map[string]*reading{}
@@ -162,7 +158,7 @@ func (sim *simulation) deploy() {
 	for _, role := range roles.All() {
 		d := deployed[role.Name]
 		env := sim.world.Env(role.Name)
-		env["LOG_LEVEL"], env["PAYMENT_GROUP"] = "INFO", sim.paymentGroup()
+		env["LOG_LEVEL"], env["PAYMENT_GROUP"] = "INFO", sim.PaymentGroup
 		sim.functions[role.Name] = &function{
 			role:    role.Name,
 			timeout: time.Duration(d.Timeout) * time.Second,
@@ -182,22 +178,14 @@ func (sim *simulation) deploy() {
 	sim.creation().OnSend = sim.sent
 }
 
-func (sim *simulation) creation() *world.Queue { return sim.world.Queue(recorder) }
-
-// paymentGroup is the group that may set payments, in every other run.
-func (sim *simulation) paymentGroup() string {
-	if sim.o.Seed%2 == 0 {
-		return ""
-	}
-	return payers
-}
+func (sim *simulation) creation() *world.Queue { return sim.world.Queue(promise.Recorder) }
 
 // brand gives half of the tenants branding of their own: two of them sell for
 // one supplier, and one sells for the common one.
 func (sim *simulation) brand() {
 	for tenant, name := range map[string]string{"bloom": "Bloom", "cumulus": "Bloom", "dunes": "Dunes"} {
 		company, err := json.Marshal(map[string]any{
-			"name": marker(tenant) + " " + name, "vatNumber": "4" + fmt.Sprintf("%09d", len(name)), "country": "ZA",
+			"name": promise.Marker(tenant) + " " + name, "vatNumber": "4" + fmt.Sprintf("%09d", len(name)), "country": "ZA",
 			"addressLines": []string{"1 Long Street", "Cape Town"},
 		})
 		if err != nil {
@@ -221,16 +209,17 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 	sim.serial++
 	f := sim.functions[role]
 	inv := &invocation{
-		name: fmt.Sprintf("%07d %s", sim.serial, role), role: role, died: make(chan struct{}),
+		Run:     promise.Run{Name: fmt.Sprintf("%07d %s", sim.serial, role), Role: role},
+		died:    make(chan struct{}),
 		unknown: map[string]bool{}, deleted: map[string]bool{},
 	}
-	r := sim.chance("invocation " + inv.name)
+	r := sim.chance("invocation " + inv.Name)
 	e := sim.environment(f, r)
-	inv.env, e.invocation, inv.began, inv.since = e, inv, e.Now(), sim.versions
+	inv.env, e.invocation, inv.Began, inv.Since = e, inv, e.Now(), sim.Versions()
 	left := f.timeout
 	if sim.happens(r, 0.01) {
 		left = time.Duration(1+r.IntN(8)) * time.Second // A batch that comes when the time is nearly over.
-		sim.count("invocations short of time")
+		sim.Count("invocations short of time")
 	}
 	inv.short = left < f.timeout
 	inv.deadline = time.Now().Add(left)
@@ -242,13 +231,13 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 		}
 		finish(inv, r)
 		if inv.panicked && !inv.excused && !inv.dead() && r.payload == nil {
-			sim.broken("%s failed as a whole because one call panicked", inv.name)
+			sim.Broken("%s failed as a whole because one call panicked", inv.Name)
 		}
 	}
-	ctx := lambdacontext.NewContext(context.Background(), &lambdacontext.LambdaContext{AwsRequestID: inv.name})
+	ctx := lambdacontext.NewContext(context.Background(), &lambdacontext.LambdaContext{AwsRequestID: inv.Name})
 	ctx, inv.cancel = context.WithDeadline(ctx, inv.deadline)
 	sim.running = append(sim.running, inv)
-	sim.count("invocations")
+	sim.Count("invocations")
 	go func() {
 		answer, err := e.call(ctx, payload)
 		inv.cancel()
@@ -260,7 +249,7 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 		}
 		inv.returned.Store(true)
 		sim.enqueue(
-			&step{name: inv.name + " ends", from: time.Now(), of: inv, do: func() { sim.end(inv, result{answer}) }},
+			&step{name: inv.Name + " ends", from: time.Now(), of: inv, do: func() { sim.end(inv, result{answer}) }},
 		)
 	}()
 }
@@ -270,7 +259,7 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 func (e *environment) call(ctx context.Context, payload []byte) (answer []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.sim.broken("%s died of a panic: %v", e.invocation.name, p)
+			e.sim.Broken("%s died of a panic: %v", e.invocation.Name, p)
 			err = errKilled
 		}
 	}()
@@ -299,12 +288,12 @@ func (sim *simulation) environment(f *function, r *rand.Rand) *environment {
 		e.handler = roles.Build(settings, roles.Deps{
 			AWS: cfg, Transport: transport{e}, Stdout: &logReader{sim: sim, e: e}, Now: e.Now,
 		})
-		sim.count("cold starts")
+		sim.Count("cold starts")
 	}
 	if sim.happens(r, 0.05) {
 		const most = int64(mostSkew / grid)
 		e.skew.Store((r.Int64N(2*most) - most) * int64(grid))
-		sim.count("clock jumps")
+		sim.Count("clock jumps")
 	}
 	return e
 }
@@ -315,7 +304,7 @@ func (sim *simulation) environment(f *function, r *rand.Rand) *environment {
 func (e *environment) retryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-			r := e.sim.chance(fmt.Sprintf("pause %s %d %s", e.invocation.name, attempt, time.Since(e.sim.start)))
+			r := e.sim.chance(fmt.Sprintf("pause %s %d %s", e.invocation.Name, attempt, time.Since(e.sim.start)))
 			return time.Duration(r.Int64N(int64(min(time.Second<<min(attempt, 10), o.MaxBackoff)))), nil
 		})
 	})
@@ -340,10 +329,10 @@ func (l *logReader) Write(line []byte) (int, error) {
 	if i := l.e.invocation; i != nil && i.panicked {
 		line = stack.ReplaceAll(line, nil) // Its files have an @ before their module's version.
 	} else if bytes.Contains(line, []byte("panic")) {
-		l.sim.broken("panic: %s", line)
+		l.sim.Broken("panic: %s", line)
 	}
 	if bytes.Contains(line, []byte("@")) || bytes.Contains(line, []byte(street)) {
-		l.sim.broken("personal data in the log: %s", line)
+		l.sim.Broken("personal data in the log: %s", line)
 	}
 	if l.sim.o.Watch != "" && strings.Contains(string(line), l.sim.o.Watch) {
 		l.sim.t.Logf("%s", line)
@@ -351,12 +340,12 @@ func (l *logReader) Write(line []byte) (int, error) {
 	if bytes.Contains(line, []byte(`"_aws"`)) {
 		var m struct{ Duplicates, MailFallbacks, MessagesDelayed, EventsPublished int }
 		if err := json.Unmarshal(line, &m); err != nil {
-			l.sim.broken("metrics that are no JSON: %s", line)
+			l.sim.Broken("metrics that are no JSON: %s", line)
 		}
-		l.sim.add("duplicates suppressed", m.Duplicates)
-		l.sim.add("mails without template", m.MailFallbacks)
-		l.sim.add("messages put off", m.MessagesDelayed)
-		l.sim.add("events published", m.EventsPublished)
+		l.sim.Add("duplicates suppressed", m.Duplicates)
+		l.sim.Add("mails without template", m.MailFallbacks)
+		l.sim.Add("messages put off", m.MessagesDelayed)
+		l.sim.Add("events published", m.EventsPublished)
 	}
 	return n, nil
 }

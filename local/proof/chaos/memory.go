@@ -2,97 +2,17 @@ package chaos
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
+	"github.com/bbws/order-lambda/local/proof/promise"
 	"github.com/bbws/order-lambda/local/proof/world"
-	"github.com/bbws/order-lambda/order"
 )
 
-// memory is what a run remembers in order to judge it.
+// memory is what a run remembers in order to judge it, beside its account.
 type memory struct {
-	wishes    []*wish
-	changes   map[*invocation]*change
-	history   map[string][]version       // of orders, by id
-	versions  int                        // how many there are
-	numbers   map[string]*invocation     // who took a number, by tenant and number
-	claims    map[string]string          // when an order was claimed by a key
-	events    map[string]publication     // by event id
-	news      int                        // how many calls published
-	mails     map[string][]*sentMail     // by order, role and entry
-	deadNoise map[*world.Queue]int       // messages that belong in a dead-letter queue
-	listed    map[string]map[string]bool // order ids by tenant, as list_orders shows them
-	twice     int                        // documents that were made again
-}
-
-func newMemory() memory {
-	return memory{
-		changes: map[*invocation]*change{}, history: map[string][]version{}, numbers: map[string]*invocation{},
-		claims: map[string]string{},
-		events: map[string]publication{}, mails: map[string][]*sentMail{}, deadNoise: map[*world.Queue]int{},
-		listed: map[string]map[string]bool{},
-	}
-}
-
-// A version is an order's item as somebody left it.
-type version struct {
-	item   world.Item
-	by     *invocation // nil for an operator
-	serial int         // of all versions of all orders
-}
-
-func (v version) active() bool { return v.item["active"].BOOL != nil && *v.item["active"].BOOL }
-
-// who names who made the version.
-func (v version) who() string {
-	if v.by == nil {
-		return "an operator"
-	}
-	return v.by.name
-}
-
-func (v version) role() string {
-	if v.by == nil {
-		return ""
-	}
-	return v.by.role
-}
-
-// entries returns the history of an order's item.
-func entries(item world.Item) []map[string]world.Value {
-	var out []map[string]world.Value
-	if list := item["history"].L; list != nil {
-		for _, e := range *list {
-			out = append(out, *e.M)
-		}
-	}
-	return out
-}
-
-func textOf(m map[string]world.Value, name string) string { return world.Item(m).Text(name) }
-
-// last returns an order's item as it stands.
-func (sim *simulation) last(id string) world.Item {
-	versions := sim.history[id]
-	if len(versions) == 0 {
-		return nil
-	}
-	return versions[len(versions)-1].item
-}
-
-// deletion returns when an order was deleted, as a number of versions.
-func (sim *simulation) deletion(id string) (serial int, ok bool) {
-	sim.mu.Lock()
-	defer sim.mu.Unlock()
-	for _, v := range sim.history[id] {
-		if !v.active() {
-			return v.serial, true
-		}
-	}
-	return 0, false
+	news      int                  // how many calls published
+	deadNoise map[*world.Queue]int // messages that belong in a dead-letter queue
 }
 
 func (sim *simulation) expectDead(q *world.Queue, n int) {
@@ -101,137 +21,32 @@ func (sim *simulation) expectDead(q *world.Queue, n int) {
 	sim.deadNoise[q] += n
 }
 
-// written remembers what happens to orders and counters.
-func (sim *simulation) written(before, after world.Item) {
-	item := after
-	if item == nil {
-		item = before
+// writer returns whose call is being carried out, nil for an operator's.
+func (sim *simulation) writer() *promise.Run {
+	if sim.current == nil {
+		return nil
 	}
-	tenant, isTenant := strings.CutPrefix(item.Text("PK"), "TENANT#")
-	kind, rest, _ := strings.Cut(item.Text("SK"), "#")
-	switch {
-	case kind == "ORDER" && after == nil:
-		if len(entries(before)) > 0 || sim.current != nil {
-			sim.broken("order %s was removed", rest)
-		}
-	case kind == "ORDER":
-		sim.mu.Lock()
-		sim.versions++
-		sim.history[rest] = append(sim.history[rest], version{after, sim.current, sim.versions})
-		sim.mu.Unlock()
-	case kind == "IDEMPOTENCY" && after != nil:
-		sim.claims[after.Text("orderId")] = after.Text("dateCreated")
-		if !sim.current.ran(after.Text("dateCreated")) {
-			sim.broken("a key was claimed at %s, which is not when", after.Text("dateCreated"))
-		}
-	case kind == "COUNTER" && isTenant:
-		n, _ := strconv.Atoi(after.Text("value"))
-		if was, _ := strconv.Atoi(before.Text("value")); n != was+1 {
-			sim.broken("the counter of %s went from %d to %d", tenant, was, n)
-		}
-		number := fmt.Sprintf("%s ORD-%s-%05d", tenant, strings.TrimPrefix(rest, "ORDER#"), n)
-		if sim.numbers[number] != nil {
-			sim.broken("%s was given out twice", number)
-		}
-		sim.numbers[number] = sim.current
-	}
+	return &sim.current.Run
 }
 
 // sent remembers that a message that asks for an order says neither number nor
 // time: they are the accepted item's.
 func (sim *simulation) sent(m world.Message) {
-	if sim.current != nil && sim.current.role == "create_order" &&
+	if sim.current != nil && sim.current.Role == "create_order" &&
 		(strings.Contains(m.Body, "orderNumber") || strings.Contains(m.Body, "dateCreated")) {
-		sim.broken("a message says number or time: %s", m.Body)
+		sim.Broken("a message says number or time: %s", m.Body)
 	}
 	if sim.current != nil && m.Group == "" && strings.Contains(m.Body, "tenantId") {
-		sim.count("messages without a group")
+		sim.Count("messages without a group")
 	}
 }
 
-// A publication is what went out for an event.
-type publication struct {
-	first int // the call that published it first
-	times int
-}
-
-// published remembers an event that SNS took. It notes one that
-// tells of nothing, or tells it wrongly.
+// published remembers an event that SNS took. None but the recorder publishes.
 func (sim *simulation) published(message string) {
-	var e order.Event
-	if err := json.Unmarshal([]byte(message), &e); err != nil {
-		sim.broken("an event that is no JSON: %s", message)
-		return
+	if sim.current == nil || sim.current.Role != promise.Recorder {
+		sim.Broken("an event that is not the recorder's: %s", message)
 	}
-	item := sim.last(e.OrderID)
-	history := entries(item)
-	if e.Sequence < 1 || e.Sequence > len(history) || sim.current == nil || sim.current.role != recorder {
-		sim.broken("an event that tells of nothing: %s", message)
-		return
-	}
-	entry := history[e.Sequence-1]
-	want := map[string]string{
-		"eventId": fmt.Sprintf(
-			"%s#%d",
-			item.Text("id"),
-			e.Sequence,
-		),
-		"eventType": textOf(entry, "type"),
-		"version":   "1",
-		"sequence":  strconv.Itoa(e.Sequence),
-		"orderId":   item.Text("id"),
-		"tenantId":  item.Text("tenantId"),
-		"orderNumber": item.Text(
-			"orderNumber",
-		),
-		"customerEmail": item.Text("customerEmail"),
-		"status":        textOf(entry, "status"),
-		"dateCreated":   item.Text("dateCreated"),
-		"dateOccurred":  textOf(entry, "date"),
-	}
-	if trace := textOf(entry, "traceId"); trace != "" {
-		want["traceId"] = trace
-	}
-	var got map[string]any
-	_ = json.Unmarshal([]byte(message), &got) // As before.
-	for name, v := range got {
-		if fmt.Sprint(v) != want[name] {
-			sim.broken("event %s has the %s %v, not %q", e.ID, name, v, want[name])
-		}
-	}
-	if len(got) != len(want) || e.Type == order.EventMailFailed {
-		sim.broken("event %s says %s", e.ID, message)
-	}
-	p := sim.events[e.ID]
-	if p.times == 0 {
-		p.first = sim.news
-	}
-	p.times++
-	sim.events[e.ID] = p
-}
-
-// A sentMail is a mail that SES took.
-type sentMail struct {
-	order    string
-	by       *invocation
-	answered bool // the process learned of it
-	noting   bool // the process tried to note it in the ledger
-	known    bool // the ledger already had one
-}
-
-// mailTypes are the entries that a role has mails about, by the beginnings of
-// their subjects (contract, section 10).
-func mailTypes(role string) map[string]string {
-	if role == "order_internal_notifier" {
-		return map[string]string{
-			"New Order Received": "order.created", "Order Paid": "order.paid", "Order Cancelled": "order.cancelled",
-			"Order Refunded": "order.refunded",
-		}
-	}
-	return map[string]string{
-		"Order Confirmation": "order.created", "Payment Received": "order.paid", "Order Completed": "order.completed",
-		"Order Cancelled": "order.cancelled", "Refund": "order.refunded",
-	}
+	sim.Published(message, sim.news)
 }
 
 // carriedOut remembers what services took, at the moment when they did.
@@ -242,10 +57,10 @@ func (sim *simulation) carriedOut(p *pending) {
 		sim.news++
 	case c.Operation == "GetItem" && strings.Contains(c.Target, "|ORDER#"):
 		tenant, id, _ := strings.Cut(c.Target, "|ORDER#")
-		if versions := sim.history[id]; len(versions) > 0 && !versions[len(versions)-1].active() {
+		if _, gone := sim.Deletion(id); gone {
 			p.of.deleted[id] = true
 		}
-		if p.of.role == "update_order" && sim.happens(sim.chance("operator "+p.step.name), 0.01) {
+		if p.of.Role == "update_order" && sim.happens(sim.chance("operator "+p.step.name), 0.01) {
 			sim.current = nil // Between the client's read and its write.
 			sim.erase(strings.TrimPrefix(tenant, "TENANT#"), id)
 		}
@@ -255,23 +70,9 @@ func (sim *simulation) carriedOut(p *pending) {
 }
 
 func (sim *simulation) mailTaken(p *pending) {
-	id := p.call.Mail.Tags["orderId"]
-	subject, number, _ := strings.Cut(p.call.Mail.Subject, ": ")
-	item := sim.last(id)
-	sequence := 0
-	for i, e := range entries(item) {
-		if textOf(e, "type") == mailTypes(p.of.role)[subject] {
-			sequence = i + 1
-		}
-	}
-	if sequence == 0 || number != item.Text("orderNumber") {
-		sim.broken("order %s: a mail %q by %s about nothing", id, p.call.Mail.Subject, p.of.name)
-		return
-	}
-	ledger := sim.world.Table.Item(item.Text("PK"), fmt.Sprintf("MAIL#%s#%s#%d", id, p.of.role, sequence))
-	p.mail = &sentMail{order: id, by: p.of, known: ledger.Text("messageId") != ""}
-	key := fmt.Sprintf("%s %s %d", id, p.of.role, sequence)
-	sim.mails[key] = append(sim.mails[key], p.mail)
+	p.mail = &promise.Mail{Mail: *p.call.Mail, By: &p.of.Run}
+	sim.Sent(p.mail)
+	p.mail.Known = sim.Noted(p.mail)
 	p.of.sent = append(p.of.sent, p.mail)
 }
 
@@ -289,7 +90,7 @@ func (sim *simulation) tries(inv *invocation, c *world.Call) {
 		id, _, _ := strings.Cut(ledger, "#")
 		delete(inv.unknown, id)
 		for _, m := range inv.sent {
-			m.noting = m.noting || m.order == id && m.answered
+			m.Noting = m.Noting || m.Tags["orderId"] == id && m.Answered
 		}
 	}
 }
@@ -301,12 +102,12 @@ func (sim *simulation) arrived(p *pending) {
 	inv, c := p.of, p.call
 	if inv.late && c.Service != "sqs" {
 		inv.late = false // Once is enough.
-		sim.broken("%s began with a message although it was nearly at its end: %s", inv.name, c)
+		sim.Broken("%s began with a message although it was nearly at its end: %s", inv.Name, c)
 	}
 	for id := range inv.deleted {
 		if strings.Contains(c.Target, id) &&
 			(c.Service == "ses" || c.Operation == "PutObject" || c.Operation == "TransactWriteItems") {
-			sim.broken("order %s: %s goes on with %s although the order is deleted", id, inv.name, c)
+			sim.Broken("order %s: %s goes on with %s although the order is deleted", id, inv.Name, c)
 		}
 	}
 	switch {
@@ -316,9 +117,9 @@ func (sim *simulation) arrived(p *pending) {
 		sim.mu.Unlock()
 	case c.Operation == "PutObject":
 		if before, ok := sim.world.Object(c.Target); ok {
-			sim.twice++
+			sim.Count("documents made again")
 			if !bytes.Equal(before.Body, c.Body) {
-				sim.broken("%s was made again by %s with other bytes", c.Target, inv.name)
+				sim.Broken("%s was made again by %s with other bytes", c.Target, inv.Name)
 			}
 		}
 	}
@@ -329,7 +130,7 @@ func (sim *simulation) arrived(p *pending) {
 func (sim *simulation) checkBatch(inv *invocation) {
 	for id := range inv.unknown {
 		if !inv.panicked {
-			sim.broken("order %s: %s neither noted its mail nor gave up its claim", id, inv.name)
+			sim.Broken("order %s: %s neither noted its mail nor gave up its claim", id, inv.Name)
 		}
 	}
 }
@@ -337,6 +138,6 @@ func (sim *simulation) checkBatch(inv *invocation) {
 // replied remembers that the process learned of a mail that SES took.
 func (*simulation) replied(p *pending) {
 	if p.mail != nil {
-		p.mail.answered = true
+		p.mail.Answered = true
 	}
 }

@@ -3,7 +3,6 @@ package chaos
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/bbws/order-lambda/local/proof/promise"
 	"github.com/bbws/order-lambda/local/proof/world"
 )
 
@@ -21,17 +21,6 @@ type source struct {
 	queue       *world.Queue
 	batch, most int
 	busy        int
-}
-
-var orderIDPattern = regexp.MustCompile(`orderId\\*": ?\\*"([0-9a-f-]{36})`)
-
-// orderOf returns the id of the order that a message is about, or the message
-// itself where there is none.
-func orderOf(body string) string {
-	if m := orderIDPattern.FindStringSubmatch(body); m != nil {
-		return m[1]
-	}
-	return body
 }
 
 // late is how much later than asked a message comes again. The service's pauses
@@ -74,7 +63,7 @@ func (sim *simulation) poll() bool {
 		// repeated.
 		about := map[string]bool{}
 		messages := s.queue.Receive(1+sim.rng.IntN(s.batch), func(m world.Message) bool {
-			id := orderOf(m.Body)
+			id := promise.OrderOf(m.Body)
 			if about[id] || sim.rng.IntN(6) == 0 {
 				return false
 			}
@@ -112,14 +101,14 @@ func (sim *simulation) deliver(s *source, messages []world.Message) {
 			}
 		}
 		event.Records = append(event.Records, record)
-		sim.count("deliveries")
+		sim.Count("deliveries")
 		if m.Receives > 1 {
-			sim.count("redeliveries")
+			sim.Count("redeliveries")
 		}
 		// SQS may deliver a message again while it is being handled.
 		if r := sim.chance("twice " + m.Handle); sim.happens(r, 0.03) {
 			s.queue.Show(m.Handle, time.Duration(r.IntN(40))*time.Second)
-			sim.count("visibility run out")
+			sim.Count("visibility run out")
 		}
 	}
 	payload, err := json.Marshal(event)
@@ -144,14 +133,14 @@ func (sim *simulation) deleteDone(s *source, inv *invocation, messages []world.M
 	}
 	var answer events.SQSEventResponse
 	if err := json.Unmarshal(r.payload, &answer); err != nil {
-		sim.broken("%s answered what is no batch response: %s", inv.name, r.payload)
+		sim.Broken("%s answered what is no batch response: %s", inv.Name, r.payload)
 		return
 	}
 	failed := map[string]bool{}
 	for _, f := range answer.BatchItemFailures {
 		if !slices.ContainsFunc(messages, func(m world.Message) bool { return m.ID == f.ItemIdentifier }) ||
 			failed[f.ItemIdentifier] {
-			sim.broken("%s reported %q, which it was not given, or twice", inv.name, f.ItemIdentifier)
+			sim.Broken("%s reported %q, which it was not given, or twice", inv.Name, f.ItemIdentifier)
 		}
 		failed[f.ItemIdentifier] = true
 	}
@@ -161,21 +150,21 @@ func (sim *simulation) deleteDone(s *source, inv *invocation, messages []world.M
 		// Who came to his deadline had no time to say so: on the grid, what is
 		// tidied up in a second takes all of it.
 		if failed[m.ID] && !strings.Contains(inv.delayed, m.Handle) && time.Now().Before(inv.deadline) {
-			sim.broken("%s reported %s as failed, and never said when it should come again", inv.name, m.ID)
+			sim.Broken("%s reported %s as failed, and never said when it should come again", inv.Name, m.ID)
 		}
 		if failed[m.ID] && !inv.short && strings.Contains(m.Body, unknownType) {
-			sim.broken("%s failed on an event that is not for it: %s", inv.name, m.Body)
+			sim.Broken("%s failed on an event that is not for it: %s", inv.Name, m.Body)
 		}
 		switch {
 		case failed[m.ID]:
-			sim.count("messages failed")
+			sim.Count("messages failed")
 		case sim.happens(sim.chance("delete "+m.Handle), 0.01):
-			sim.count("deletes lost") // It comes again after its visibility timeout.
+			sim.Count("deletes lost") // It comes again after its visibility timeout.
 		default:
 			s.queue.Delete(m.Handle)
 		}
 	}
-	sim.trace("done " + inv.name + strings.Repeat("!", len(failed)))
+	sim.trace("done " + inv.Name + strings.Repeat("!", len(failed)))
 }
 
 // A reading is how far the event source mapping is with a shard of the stream.
@@ -229,17 +218,17 @@ func (sim *simulation) pollStream() bool {
 
 func (sim *simulation) deliverRecords(shard *world.Shard, reading *reading, records, wanted []world.Record) {
 	sim.trace(fmt.Sprintf("stream %s %s %d", shard.Name, wanted[0].Sequence, len(wanted)))
-	sim.count("stream batches")
-	sim.add("stream records", len(wanted))
+	sim.Count("stream batches")
+	sim.Add("stream records", len(wanted))
 	reading.busy = true
-	sim.invoke(recorder, world.StreamEvent(wanted), func(inv *invocation, r result) {
+	sim.invoke(promise.Recorder, world.StreamEvent(wanted), func(inv *invocation, r result) {
 		inv.excused, reading.busy = true, false // A batch of the stream fails as a whole.
 		done := sim.recordsDone(inv, wanted, r)
 		if done < 0 { // The function failed as a whole: the batch is halved.
 			reading.batch = max(1, len(records)/2)
 			reading.tries++
 			reading.from = time.Now().Add(time.Second << min(reading.tries, 6))
-			sim.count("stream batches failed")
+			sim.Count("stream batches failed")
 			return
 		}
 		reading.batch, reading.tries = streamBatch, 0
@@ -247,7 +236,7 @@ func (sim *simulation) deliverRecords(shard *world.Shard, reading *reading, reco
 		if done < len(wanted) {
 			n = slices.IndexFunc(records, func(r world.Record) bool { return r.Sequence == wanted[done].Sequence })
 			reading.from = time.Now().Add(time.Second)
-			sim.count("stream batches that failed in part")
+			sim.Count("stream batches that failed in part")
 		}
 		sim.proceed(shard, reading, n)
 	})
@@ -260,13 +249,13 @@ func (sim *simulation) proceed(shard *world.Shard, reading *reading, n int) {
 	switch {
 	case sim.happens(r, 0.05):
 		n -= r.IntN(streamBatch)
-		sim.count("stream read again")
+		sim.Count("stream read again")
 	case sim.happens(r, 0.05):
 		reading.from = time.Now().Add(time.Duration(r.IntN(600)) * time.Second)
-		sim.count("stream late")
+		sim.Count("stream late")
 	case sim.happens(r, 0.03) && len(sim.shards) < mostShards:
 		sim.world.Table.Split(r.IntN(mostShards))
-		sim.count("shards split")
+		sim.Count("shards split")
 	}
 	sim.world.Table.Advance(shard, n)
 }
@@ -278,7 +267,7 @@ func (sim *simulation) recordsDone(inv *invocation, records []world.Record, r re
 	}
 	var answer events.DynamoDBEventResponse
 	if err := json.Unmarshal(r.payload, &answer); err != nil || len(answer.BatchItemFailures) > 1 {
-		sim.broken("%s answered what is no stream response: %s", inv.name, r.payload)
+		sim.Broken("%s answered what is no stream response: %s", inv.Name, r.payload)
 		return -1
 	}
 	if len(answer.BatchItemFailures) == 0 {
@@ -287,7 +276,7 @@ func (sim *simulation) recordsDone(inv *invocation, records []world.Record, r re
 	failed := answer.BatchItemFailures[0].ItemIdentifier
 	i := slices.IndexFunc(records, func(r world.Record) bool { return r.Sequence == failed })
 	if i < 0 {
-		sim.broken("%s reported %q, which it was not given", inv.name, failed)
+		sim.Broken("%s reported %q, which it was not given", inv.Name, failed)
 	}
 	return i
 }

@@ -1,4 +1,4 @@
-package chaos
+package promise
 
 import (
 	"fmt"
@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/bbws/order-lambda/local/proof/world"
 )
@@ -15,11 +14,11 @@ import (
 // checkHistories replays every order's versions against a model of who may do
 // what: every version is the one before with one act applied, so that each change
 // is in the history once and in order, and nothing is lost.
-func (sim *simulation) checkHistories() {
-	for id, versions := range sim.history {
+func (a *Account) checkHistories() {
+	for id, versions := range a.history {
 		for i, v := range versions {
 			if i == 0 {
-				sim.checkAcceptance(id, v)
+				a.checkAcceptance(id, v)
 				continue
 			}
 			was := versions[i-1]
@@ -28,28 +27,28 @@ func (sim *simulation) checkHistories() {
 			switch v.role() {
 			case "":
 				want["active"] = v.item["active"]
-				sim.count("orders deleted")
-			case recorder:
+				a.Count("orders deleted")
+			case Recorder:
 				err = recordedOrFailed(want, v.item)
 			case "order_pdf_creator":
 				err = documented(want, v.item)
 			case "update_order":
-				err = sim.updated(id, want, v)
-			case "order_internal_notifier", customerMailer:
+				err = a.updated(id, want, v)
+			case "order_internal_notifier", CustomerMailer:
 				err = mailFailed(want, v.item, v.role())
 			default:
 				err = fmt.Errorf("is not for it to change")
 			}
 			if err != nil {
-				sim.broken("order %s: %s by %s", id, err, v.who())
-			} else if a, b := text(want), text(v.item); a != b {
-				sim.broken("order %s: %s made\n%s of\n%s", id, v.who(), b, a)
+				a.Broken("order %s: %s by %s", id, err, v.who())
+			} else if made, is := text(want), text(v.item); made != is {
+				a.Broken("order %s: %s made\n%s of\n%s", id, v.who(), is, made)
 			}
 			// Who changes or records an order does so only where it is not
 			// deleted; who notes something on it may have read it before.
-			atOnce := v.role() == "update_order" || v.role() == recorder
-			if v.by != nil && !was.active() && (atOnce || v.by.since >= was.serial) {
-				sim.broken("order %s was changed by %s after it was deleted", id, v.who())
+			atOnce := v.role() == "update_order" || v.role() == Recorder
+			if v.by != nil && !was.active() && (atOnce || v.by.Since >= was.serial) {
+				a.Broken("order %s was changed by %s after it was deleted", id, v.who())
 			}
 		}
 	}
@@ -57,26 +56,20 @@ func (sim *simulation) checkHistories() {
 
 // checkAcceptance: an order begins as accepted, at the moment of its acceptance
 // by the clock of whoever accepted it.
-func (sim *simulation) checkAcceptance(id string, v version) {
-	if v.role() != recorder && v.role() != "create_order" || v.item.Text("status") != "pending" || isRecorded(v.item) ||
+func (a *Account) checkAcceptance(id string, v version) {
+	if v.role() != Recorder && v.role() != "create_order" || v.item.Text("status") != "pending" || isRecorded(v.item) ||
 		v.item.Text("expiresAt") == "" ||
 		v.item.Text("GSI1_PK") != "" {
-		sim.broken("order %s began as %s by %s", id, text(v.item), v.who())
+		a.Broken("order %s began as %s by %s", id, text(v.item), v.who())
 	}
 	accepted := v.item.Text("dateCreated")
-	if claimed, ok := sim.claims[id]; ok { // Who finishes another one's acceptance keeps its time.
+	if claimed, ok := a.claims[id]; ok { // Who finishes another one's acceptance keeps its time.
 		if accepted != claimed {
-			sim.broken("order %s is dated %s, and its key %s", id, accepted, claimed)
+			a.Broken("order %s is dated %s, and its key %s", id, accepted, claimed)
 		}
 	} else if !v.by.ran(accepted) {
-		sim.broken("order %s is dated %s, which is not when it was accepted", id, accepted)
+		a.Broken("order %s is dated %s, which is not when it was accepted", id, accepted)
 	}
-}
-
-// ran reports whether a time is one at which the invocation ran, by its clock.
-func (i *invocation) ran(at string) bool {
-	t, err := time.Parse(time.RFC3339Nano, at)
-	return err == nil && !t.Before(i.began.Truncate(time.Microsecond)) && (i.ended.IsZero() || !t.After(i.ended))
 }
 
 // recordedOrFailed: recording completes an accepted order once, and keeps its
@@ -93,7 +86,7 @@ func recordedOrFailed(want, is world.Item) error {
 		}
 		return nil
 	}
-	history := entries(is)
+	history := Entries(is)
 	first := history[0]
 	if len(history) != 1 || textOf(first, "type") != "order.created" || textOf(first, "status") != "pending" ||
 		textOf(first, "date") != want.Text("dateCreated") || textOf(first, "by") == "" {
@@ -126,7 +119,7 @@ func documented(want, is world.Item) error {
 
 // mailFailed: a mail that can never be sent is noted once.
 func mailFailed(want, is world.Item, role string) error {
-	was, now := entries(want), entries(is)
+	was, now := Entries(want), Entries(is)
 	if len(now) != len(was)+1 {
 		return fmt.Errorf("has a history of %d after %d", len(now), len(was))
 	}
@@ -153,20 +146,20 @@ func textValue(s string) world.Value { return world.Value{S: &s} }
 
 // updated applies what a client asked for, by the contract written out once
 // more.
-func (sim *simulation) updated(id string, want world.Item, v version) error {
-	u := sim.changes[v.by]
-	if u == nil || u.orderID != id {
+func (a *Account) updated(id string, want world.Item, v version) error {
+	u := a.Changes[v.by]
+	if u == nil || u.OrderID != id {
 		return fmt.Errorf("changed without being asked to")
 	}
 	was := maps.Clone(want)
-	if u.actor.tenant != was.Text("tenantId") && !slices.Contains(u.actor.groups, "admin") {
+	if u.Actor.Tenant != was.Text("tenantId") && !slices.Contains(u.Actor.Groups, "admin") {
 		return fmt.Errorf("changed for a stranger")
 	}
-	if u.paying() && !u.actor.mayPay(sim.paymentGroup()) {
+	if u.paying() && !u.Actor.mayPay(a.PaymentGroup) {
 		return fmt.Errorf("set a payment for somebody who may not")
 	}
-	if u.ifMatch != "" && u.ifMatch != tag(was) {
-		return fmt.Errorf("changed from %s although If-Match was %s", tag(was), u.ifMatch)
+	if u.IfMatch != "" && u.IfMatch != tag(was) {
+		return fmt.Errorf("changed from %s although If-Match was %s", tag(was), u.IfMatch)
 	}
 	if v.item.Text("dateLastUpdated") <= was.Text("dateLastUpdated") {
 		return fmt.Errorf(
@@ -179,18 +172,18 @@ func (sim *simulation) updated(id string, want world.Item, v version) error {
 	if err != nil {
 		return err
 	}
-	history := entries(v.item)
+	history := Entries(v.item)
 	if len(history) == 0 {
 		return fmt.Errorf("lost its history")
 	}
 	for name, value := range map[string]world.Value{
-		"date": v.item["dateLastUpdated"], "by": textValue(u.actor.name()), "traceId": history[len(history)-1]["traceId"],
+		"date": v.item["dateLastUpdated"], "by": textValue(u.Actor.name()), "traceId": history[len(history)-1]["traceId"],
 	} {
 		if value != (world.Value{}) {
 			entry[name] = value
 		}
 	}
-	want["dateLastUpdated"], want["lastUpdatedBy"] = v.item["dateLastUpdated"], textValue(u.actor.name())
+	want["dateLastUpdated"], want["lastUpdatedBy"] = v.item["dateLastUpdated"], textValue(u.Actor.name())
 	addEntry(want, entry)
 	return nil
 }
@@ -198,15 +191,15 @@ func (sim *simulation) updated(id string, want world.Item, v version) error {
 func tag(item world.Item) string { return `"` + item.Text("dateLastUpdated") + `"` }
 
 // paying reports whether the update is one of payment (contract, section 3).
-func (u *change) paying() bool {
-	status, _ := u.update["status"].(string)
-	return u.update["paymentDetails"] != nil ||
+func (u *Change) paying() bool {
+	status, _ := u.Update["status"].(string)
+	return u.Update["paymentDetails"] != nil ||
 		slices.Contains([]string{"paid", "processing", "completed", "refunded"}, status)
 }
 
 // apply changes an order's item as the update asks, and returns the entry of its
 // history.
-func (u *change) apply(item world.Item) (entry map[string]world.Value, err error) {
+func (u *Change) apply(item world.Item) (entry map[string]world.Value, err error) {
 	edges := map[string][]string{
 		"pending":         {"payment_pending", "paid", "cancelled"},
 		"payment_pending": {"paid", "cancelled"},
@@ -216,9 +209,9 @@ func (u *change) apply(item world.Item) (entry map[string]world.Value, err error
 		"cancelled":       {"refunded"},
 	}
 	from := item.Text("status")
-	details, paid := u.update["paymentDetails"].(map[string]any)
+	details, paid := u.Update["paymentDetails"].(map[string]any)
 	entry = map[string]world.Value{"type": textValue("order.payment_updated")}
-	if to, ok := u.update["status"].(string); ok && to != from {
+	if to, ok := u.Update["status"].(string); ok && to != from {
 		switch {
 		case !slices.Contains(edges[from], to):
 			return nil, fmt.Errorf("moved from %s to %s", from, to)
@@ -226,7 +219,7 @@ func (u *change) apply(item world.Item) (entry map[string]world.Value, err error
 			return nil, fmt.Errorf("refunded what was never paid")
 		}
 		item["status"], entry["type"] = textValue(to), textValue("order."+to)
-		if reason, ok := u.update["reason"].(string); ok {
+		if reason, ok := u.Update["reason"].(string); ok {
 			entry["reason"] = textValue(reason)
 		}
 		from = to
@@ -238,7 +231,7 @@ func (u *change) apply(item world.Item) (entry map[string]world.Value, err error
 	if from == "pending" || from == "cancelled" {
 		return nil, fmt.Errorf("took payment details while %s", from)
 	}
-	if u.overwrites(item) && u.ifMatch == "" {
+	if u.overwrites(item) && u.IfMatch == "" {
 		return nil, fmt.Errorf("overwrote a payment unseen")
 	}
 	merged, set := map[string]world.Value{}, map[string]world.Value{}
@@ -258,8 +251,8 @@ func (u *change) apply(item world.Item) (entry map[string]world.Value, err error
 
 // overwrites reports whether the update names another payment than the order
 // has.
-func (u *change) overwrites(item world.Item) bool {
-	details, _ := u.update["paymentDetails"].(map[string]any)
+func (u *Change) overwrites(item world.Item) bool {
+	details, _ := u.Update["paymentDetails"].(map[string]any)
 	if item["paymentDetails"].M == nil {
 		return false
 	}
@@ -274,70 +267,70 @@ func (u *change) overwrites(item world.Item) bool {
 
 // checkChanges: a PUT that is answered 200 took effect once, or changed nothing;
 // one that is refused took none, and had a reason to be.
-func (sim *simulation) checkChanges() {
-	effects := map[*invocation]int{}
-	for _, versions := range sim.history {
+func (a *Account) checkChanges() {
+	effects := map[*Run]int{}
+	for _, versions := range a.history {
 		for _, v := range versions {
 			effects[v.by]++
 		}
 	}
-	for inv, u := range sim.changes {
-		sim.checkAnswer(inv, u, effects[inv])
+	for inv, u := range a.Changes {
+		a.checkAnswer(inv, u, effects[inv])
 	}
 }
 
-func (sim *simulation) checkAnswer(inv *invocation, u *change, effects int) {
-	versions := sim.history[u.orderID]
+func (a *Account) checkAnswer(inv *Run, u *Change, effects int) {
+	versions := a.history[u.OrderID]
 	fail := func(why string) {
-		sim.broken("order %s: %s answered %d %s, %s", u.orderID, inv.name, u.call.status, u.call.code, why)
+		a.Broken("order %s: %s answered %d %s, %s", u.OrderID, inv.Name, u.Call.Status, u.Call.Code, why)
 	}
 	if effects > 1 {
 		fail(fmt.Sprintf("and took effect %d times", effects))
 	}
-	_, gone := sim.deletion(u.orderID)
-	lost := u.call.status == http.StatusConflict || u.call.status == http.StatusNotFound && gone
-	if effects > 0 && u.call.status >= 400 && u.call.status < 500 && !lost {
+	_, gone := a.Deletion(u.OrderID)
+	lost := u.Call.Status == http.StatusConflict || u.Call.Status == http.StatusNotFound && gone
+	if effects > 0 && u.Call.Status >= 400 && u.Call.Status < 500 && !lost {
 		fail("and took effect") // A lost answer aside, before somebody else's update or deletion.
 	}
 	switch {
-	case u.call.status == http.StatusOK:
-		shown, _ := u.call.data["dateLastUpdated"].(string)
+	case u.Call.Status == http.StatusOK:
+		shown, _ := u.Call.Data["dateLastUpdated"].(string)
 		i := slices.IndexFunc(
 			versions,
 			func(v version) bool { return isRecorded(v.item) && v.item.Text("dateLastUpdated") == shown },
 		)
-		if i < 0 || u.call.header["ETag"] != `"`+shown+`"` {
+		if i < 0 || u.Call.Header["ETag"] != `"`+shown+`"` {
 			fail("with a version that never was: " + shown)
 		} else if effects == 1 && versions[i].by != inv {
 			fail("with somebody else's version")
 		}
-		if status, ok := u.update["status"].(string); ok && u.call.data["status"] != status {
-			fail(fmt.Sprintf("asked for %s, with %v", status, u.call.data["status"]))
+		if status, ok := u.Update["status"].(string); ok && u.Call.Data["status"] != status {
+			fail(fmt.Sprintf("asked for %s, with %v", status, u.Call.Data["status"]))
 		}
-	case u.call.code == "payment_exists":
+	case u.Call.Code == "payment_exists":
 		if !slices.ContainsFunc(
 			versions,
-			func(v version) bool { return u.overwrites(v.item) && v.serial <= inv.until },
+			func(v version) bool { return u.overwrites(v.item) && v.serial <= inv.Until },
 		) {
 			fail("although there was no other payment")
 		}
-	case u.call.status == http.StatusConflict:
+	case u.Call.Status == http.StatusConflict:
 		if effects == 1 {
-			sim.count(
+			a.Count(
 				"409 after it took effect",
 			) // Its answer was lost, and somebody else's update came before the second try.
 		}
-		if !sim.lostRace(inv, u) {
+		if !a.lostRace(inv, u) {
 			fail("although nobody else came in between")
 		}
-	case u.call.status == http.StatusForbidden:
-		if !u.paying() || u.actor.mayPay(sim.paymentGroup()) {
+	case u.Call.Status == http.StatusForbidden:
+		if !u.paying() || u.Actor.mayPay(a.PaymentGroup) {
 			fail("although it was allowed")
 		}
-	case u.call.status == http.StatusNotFound:
-		foreign := u.actor.tenant != sim.last(u.orderID).Text("tenantId")
+	case u.Call.Status == http.StatusNotFound:
+		foreign := u.Actor.Tenant != a.Last(u.OrderID).Text("tenantId")
 		if !gone && slices.ContainsFunc(versions, func(v version) bool {
-			return v.serial <= inv.since && (isRecorded(v.item) || !foreign)
+			return v.serial <= inv.Since && (isRecorded(v.item) || !foreign)
 		}) {
 			fail("although it is there")
 		}
@@ -347,43 +340,43 @@ func (sim *simulation) checkAnswer(inv *invocation, u *change, effects int) {
 // lostRace reports whether a PUT had a reason to be answered 409: somebody else
 // updated the order while it ran, and after its own effect if it had one; or the
 // order was not yet recorded when it began.
-func (sim *simulation) lostRace(inv *invocation, u *change) bool {
-	versions := sim.history[u.orderID]
-	if u.call.code == "order_not_recorded" {
+func (a *Account) lostRace(inv *Run, u *Change) bool {
+	versions := a.history[u.OrderID]
+	if u.Call.Code == "order_not_recorded" {
 		return !slices.ContainsFunc(
 			versions,
-			func(v version) bool { return isRecorded(v.item) && v.serial <= inv.since },
+			func(v version) bool { return isRecorded(v.item) && v.serial <= inv.Since },
 		)
 	}
-	since := inv.since
+	since := inv.Since
 	for _, v := range versions {
 		if v.by == inv {
 			since = v.serial
 		}
 	}
 	return slices.ContainsFunc(versions, func(v version) bool {
-		return v.by != inv && v.role() == "update_order" && since < v.serial && v.serial <= inv.until
+		return v.by != inv && v.role() == "update_order" && since < v.serial && v.serial <= inv.Until
 	})
 }
 
 // checkEvents: every entry of every history was published at least once, but for
 // what is told to nobody, and first in the order of the history.
-func (sim *simulation) checkEvents() {
-	for id := range sim.history {
+func (a *Account) checkEvents() {
+	for id := range a.history {
 		before := 0
-		for i, e := range entries(sim.last(id)) {
-			p := sim.events[id+"#"+strconv.Itoa(i+1)]
+		for i, e := range Entries(a.Last(id)) {
+			p := a.events[id+"#"+strconv.Itoa(i+1)]
 			if textOf(e, "type") == "mail.failed" {
 				continue
 			}
 			if p.times == 0 {
-				sim.broken("order %s: its %s was never published", id, textOf(e, "type"))
+				a.Broken("order %s: its %s was never published", id, textOf(e, "type"))
 			} else if p.first < before {
-				sim.broken("order %s: its %s was published before what came first", id, textOf(e, "type"))
+				a.Broken("order %s: its %s was published before what came first", id, textOf(e, "type"))
 			}
 			before = max(before, p.first)
-			sim.add("events published again", max(0, p.times-1))
+			a.Add("events published again", max(0, p.times-1))
 		}
 	}
-	sim.add("events", len(sim.events))
+	a.Add("events", len(a.events))
 }
