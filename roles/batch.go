@@ -64,9 +64,12 @@ type message struct {
 // last reports whether the queue gives the message up if it fails once more.
 func (m message) last() bool { return m.receives >= maxReceives }
 
-// waits reports whether an error is no failure of the message: a neighbour is
-// down, and the message can wait.
-func (m message) waits(err error) bool { return isOutage(err) && !m.tooOld }
+// waits reports whether an error is no failure of the message, which can wait: a
+// neighbour is down; or the message was not even started, and the queue would
+// give it up.
+func (m message) waits(err error) bool {
+	return isOutage(err) && !m.tooOld || errors.Is(err, errNoTimeLeft) && m.last()
+}
 
 // A messageHandler handles one message. An order.PermanentError or
 // order.InvalidError stays the same however often the message comes; any other
@@ -186,13 +189,15 @@ func (c *consumer) handleRecord(
 	return wait, true
 }
 
-// putOff lets a message wait for a neighbour that is down: a copy goes to the
-// end of the queue, and this delivery is done with. So an outage costs time,
-// and none of the message's tries.
+// putOff lets a message wait: a copy goes to the end of the queue, and this
+// delivery is done with. So an outage costs time, and none of the message's
+// tries.
 func (c *consumer) putOff(ctx context.Context, m message, err error) error {
-	c.mu.Lock()
-	c.alone = c.now().Add(rest/2 + rand.N(rest/2)) //nolint:gosec // Jitter needs no secrecy.
-	c.mu.Unlock()
+	if isOutage(err) {
+		c.mu.Lock()
+		c.alone = c.now().Add(rest/2 + rand.N(rest/2)) //nolint:gosec // Jitter needs no secrecy.
+		c.mu.Unlock()
+	}
 	wait := delay(m.attempt, queue.MaxDelay)
 	tidy, cancel := afterwards(ctx)
 	defer cancel()

@@ -193,6 +193,22 @@ func TestBatchTime(t *testing.T) {
 			}
 		})
 	})
+	t.Run("puts off what it does not start and the queue would give up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			is := is.New(t)
+			ctx, _ := invocation(t)
+			q := &fakeQueue{}
+			short, cancel := context.WithTimeout(ctx, safetyMargin-time.Nanosecond)
+			defer cancel()
+			h := batch(q, time.Now, func(context.Context, message) error { return nil })
+			is.Equal(failures(t, short, h, records(t, 2, maxReceives-1)), []string{"m0", "m1"}) // they come again
+			is.Equal(failures(t, short, h, records(t, 2, maxReceives)), []string{})
+			is.Equal(len(q.sent), 2)
+			start := time.Now()
+			is.Equal(failures(t, ctx, h, records(t, 1, 1)), []string{})
+			is.Equal(time.Since(start), time.Duration(0)) // no neighbour refused anything
+		})
+	})
 	t.Run("puts off messages that run out of time, and still answers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			is := is.New(t)

@@ -143,6 +143,7 @@ func TestIsOutage(t *testing.T) {
 			is.Equal(isOutage(tt.err), tt.outage)
 			is.Equal(message{}.waits(tt.err), tt.outage)
 			is.Equal(message{tooOld: true}.waits(tt.err), false)
+			is.Equal(message{tooOld: true, receives: maxReceives}.waits(tt.err), errors.Is(tt.err, errNoTimeLeft))
 		})
 	}
 }
