@@ -62,7 +62,7 @@ func (w *World) readDynamoDB(operation string, body []byte) (*Call, error) {
 		var in get
 		err = json.Unmarshal(body, &in)
 		call.Target = keyOf(in.Key).String()
-		call.do = locked(func() Answer { return t.get(in) })
+		call.do = locked(func() Answer { return t.get(call, in) })
 	case "PutItem", "UpdateItem", "DeleteItem":
 		var in write
 		err = json.Unmarshal(body, &in)
@@ -81,7 +81,7 @@ func (w *World) readDynamoDB(operation string, body []byte) (*Call, error) {
 				call.Target += "|" + Item{"": v}.Text("")
 			}
 		}
-		call.do = locked(func() Answer { return t.query(in) })
+		call.do = locked(func() Answer { return t.query(call, in) })
 	case "TransactWriteItems":
 		var in transaction
 		err = json.Unmarshal(body, &in)
@@ -111,7 +111,7 @@ type get struct {
 	ConsistentRead bool
 }
 
-func (t *Table) get(in get) Answer {
+func (t *Table) get(c *Call, in get) Answer {
 	if in.TableName != t.name {
 		return dynamoError(400, "ResourceNotFoundException", "Requested resource not found")
 	}
@@ -119,11 +119,14 @@ func (t *Table) get(in get) Answer {
 	if err != nil {
 		return refused(err)
 	}
-	item, ok := t.items[k]
+	item := t.items[k]
+	if was, changed := t.stale(c, in.ConsistentRead)[k]; changed {
+		item = was
+	}
 	read := readUnits(item.size(), in.ConsistentRead)
 	t.used.add("GetItem", read, 0)
 	out := map[string]any{}
-	if ok {
+	if item != nil {
 		out["Item"] = item
 	}
 	return t.answer(out, read, 0)
@@ -240,17 +243,17 @@ func (t *Table) transact(tx transaction, request string) Answer {
 			return jsonAnswer(200, struct{}{})
 		}
 	}
-	type change struct {
+	type part struct {
 		key           key
 		before, after Item
 		check         bool
 	}
-	var changes []change
+	var parts []part
 	codes := make([]string, len(tx.TransactItems))
 	cost, failed := 0.0, false
-	for i, parts := range tx.TransactItems {
+	for i, operation := range tx.TransactItems {
 		codes[i] = "None"
-		for name, w := range parts {
+		for name, w := range operation {
 			k, before, after, _, err := t.plan(name, w)
 			var f *failure
 			switch {
@@ -259,7 +262,7 @@ func (t *Table) transact(tx transaction, request string) Answer {
 			case err != nil:
 				return refused(err)
 			}
-			if slices.ContainsFunc(changes, func(c change) bool { return c.key == k }) {
+			if slices.ContainsFunc(parts, func(p part) bool { return p.key == k }) {
 				return refused(invalid("Transaction request cannot include multiple operations on one item"))
 			}
 			n := 2 * writeUnits(before, after)
@@ -267,7 +270,7 @@ func (t *Table) transact(tx transaction, request string) Answer {
 			if !t.spend(k, n) {
 				codes[i], failed = "ThrottlingError", true
 			}
-			changes = append(changes, change{k, before, after, name == "ConditionCheck"})
+			parts = append(parts, part{k, before, after, name == "ConditionCheck"})
 		}
 	}
 	if failed {
@@ -277,10 +280,10 @@ func (t *Table) transact(tx transaction, request string) Answer {
 		}
 		return cancelled(codes...)
 	}
-	for _, c := range changes {
-		if !c.check {
-			cost += indexUnits(c.before, c.after)
-			t.put(c.key, c.after)
+	for _, p := range parts {
+		if !p.check {
+			cost += indexUnits(p.before, p.after)
+			t.put(p.key, p.after)
 		}
 	}
 	t.used.add(operation, 0, cost)
@@ -304,8 +307,8 @@ type query struct {
 	ConsistentRead            bool
 }
 
-func (t *Table) query(q query) Answer {
-	page, err := t.find(q)
+func (t *Table) query(c *Call, q query) Answer {
+	page, err := t.find(q, t.stale(c, q.ConsistentRead))
 	if err != nil {
 		return refused(err)
 	}
@@ -329,7 +332,8 @@ type page struct {
 // mostBytes is how much a query reads for one page.
 const mostBytes = 1 << 20
 
-func (t *Table) find(q query) (p page, err error) {
+// find returns a page of a query that sees some items as they were.
+func (t *Table) find(q query, was map[key]Item) (p page, err error) {
 	ix, ok := indexNamed(q.IndexName)
 	switch {
 	case q.TableName != t.name:
@@ -339,7 +343,7 @@ func (t *Table) find(q query) (p page, err error) {
 	case q.ConsistentRead && q.IndexName != "":
 		return p, invalid("Consistent reads are not supported on global secondary indexes")
 	}
-	list, err := t.candidates(q, ix)
+	list, err := t.candidates(q, ix, was)
 	if err != nil {
 		return p, err
 	}
@@ -349,7 +353,11 @@ func (t *Table) find(q query) (p page, err error) {
 		if p.bytes >= mostBytes {
 			return p, nil
 		}
-		item := ix.entry(t.items[at.key])
+		item, stale := was[at.key]
+		if !stale {
+			item = t.items[at.key]
+		}
+		item = ix.entry(item)
 		p.scanned++
 		p.bytes += item.size()
 		p.last = Item{"PK": item["PK"], "SK": item["SK"]}
@@ -376,7 +384,7 @@ func (t *Table) find(q query) (p page, err error) {
 
 // candidates returns the entries of an index that meet a query's conditions on
 // the key, in its order, from where it starts.
-func (t *Table) candidates(q query, ix index) ([]entry, error) {
+func (t *Table) candidates(q query, ix index, was map[key]Item) ([]entry, error) {
 	equals := q.KeyConditions[ix.partition]
 	if equals.ComparisonOperator != "EQ" || len(equals.AttributeValueList) != 1 ||
 		equals.AttributeValueList[0].S == nil {
@@ -392,8 +400,18 @@ func (t *Table) candidates(q query, ix index) ([]entry, error) {
 	if q.ExclusiveStartKey != nil && (start.sort == "" || q.ExclusiveStartKey.Text(ix.partition) != partition) {
 		return nil, invalid("The provided starting key is outside query boundaries based on provided conditions")
 	}
+	list := t.sorted[ix.name+"|"+partition]
+	if len(was) > 0 {
+		list = slices.DeleteFunc(slices.Clone(list), func(e entry) bool { _, stale := was[e.key]; return stale })
+		for k, item := range was {
+			if e := ix.entry(item); e != nil && e.Text(ix.partition) == partition {
+				list = append(list, entry{e.Text(ix.sort), k})
+			}
+		}
+		slices.SortFunc(list, entry.compare)
+	}
 	var out []entry
-	for _, e := range t.sorted[ix.name+"|"+partition] {
+	for _, e := range list {
 		if c := e.compare(start); q.ExclusiveStartKey != nil && (c == 0 || (c < 0) != backward) {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -33,14 +34,32 @@ type MessageAttribute struct {
 	StringValue string
 }
 
-// A Queue is an SQS standard queue.
+// The limits of a queue, and when it takes a group for noisy: so many of its
+// messages are received and not done with, and they are more than a tenth of
+// all. Sources: "Amazon SQS message quotas" and "How Amazon SQS fair queues
+// work" in the SQS developer guide.
+const (
+	messageLife  = 14 * 24 * time.Hour
+	mostInFlight = 120_000
+	noisyAt      = 30
+	noisyShare   = 10
+)
+
+// A Queue is an SQS standard queue, and a fair one for messages with a group.
+// Messages of quiet groups come first, then those of the noisy group that has
+// the fewest in flight. A group stays noisy until none of its messages waits. A
+// message without a group is a quiet group of its own. What it lacks of SQS's
+// fairness: groups that are noisy by the time that their messages take, and the
+// five minutes of silence after which a group is quiet again.
 type Queue struct {
-	Name        string
-	visibility  time.Duration
-	maxReceives int
-	dead        *Queue
-	world       *World
-	messages    []*Message
+	Name string
+	// InFlight is how many messages at most are received and not done with.
+	InFlight   int
+	visibility time.Duration
+	dead       *Queue
+	world      *World
+	messages   []*Message
+	noisy      map[string]bool
 	// Late returns how much later than asked a message comes that was sent with
 	// a delay, or whose visibility was set. It may be nil.
 	Late func(m *Message, asked time.Duration) time.Duration
@@ -49,7 +68,7 @@ type Queue struct {
 }
 
 func (w *World) addQueue(name string, visibility time.Duration) *Queue {
-	q := &Queue{Name: name, visibility: visibility, world: w}
+	q := &Queue{Name: name, InFlight: mostInFlight, visibility: visibility, world: w, noisy: map[string]bool{}}
 	w.queues[name] = q
 	return q
 }
@@ -62,6 +81,14 @@ func (w *World) LostEvents() *Queue { return w.queues["bbws-order-events-dlq-"+e
 
 // Dead returns the dead-letter queue.
 func (q *Queue) Dead() *Queue { return q.dead }
+
+// kept returns the messages that are not too old. An age counts from the first
+// sending, also in a dead-letter queue.
+func (q *Queue) kept() []*Message {
+	now := q.world.now()
+	q.messages = slices.DeleteFunc(q.messages, func(m *Message) bool { return now.Sub(m.Sent) >= messageLife })
+	return q.messages
+}
 
 // Send puts a message on the queue.
 func (q *Queue) Send(body string) {
@@ -89,25 +116,60 @@ func (q *Queue) Receive(most int, want func(Message) bool) []Message {
 	q.world.mu.Lock()
 	defer q.world.mu.Unlock()
 	now := q.world.now()
-	var out []Message
-	q.messages = slices.DeleteFunc(q.messages, func(m *Message) bool {
-		if len(out) == most || m.visibleAt.After(now) {
-			return false
-		}
-		if q.dead != nil && m.Receives >= q.maxReceives {
+	var ready []*Message
+	flying, inFlight := map[string]int{}, 0
+	q.messages = slices.DeleteFunc(q.kept(), func(m *Message) bool {
+		switch {
+		case m.visibleAt.After(now) && m.Receives > 0:
+			flying[m.Group]++
+			inFlight++
+		case m.visibleAt.After(now): // Sent with a delay.
+		case q.dead != nil && m.Receives >= MaxReceives:
 			q.dead.messages = append(q.dead.messages, m)
 			return true
+		default:
+			ready = append(ready, m)
 		}
-		if !want(*m) {
-			return false
-		}
-		m.Receives++
-		m.Handle = fmt.Sprintf("%s/%d", m.ID, m.Receives)
-		m.visibleAt = now.Add(q.visibility)
-		out = append(out, *m)
 		return false
 	})
+	q.sort(ready, flying, inFlight)
+	var out []Message
+	for _, m := range ready {
+		if len(out) == most || inFlight+len(out) >= q.InFlight {
+			break
+		}
+		if want(*m) {
+			m.Receives++
+			m.Handle = fmt.Sprintf("%s/%d", m.ID, m.Receives)
+			m.visibleAt = now.Add(q.visibility)
+			out = append(out, *m)
+		}
+	}
 	return out
+}
+
+// sort puts the messages that are ready into the order of their delivery.
+func (q *Queue) sort(ready []*Message, flying map[string]int, inFlight int) {
+	waits := map[string]bool{"": false}
+	for _, m := range ready {
+		waits[m.Group] = m.Group != ""
+	}
+	for group, n := range flying {
+		if waits[group] && n >= noisyAt && n*noisyShare > inFlight {
+			q.noisy[group] = true
+		}
+	}
+	maps.DeleteFunc(q.noisy, func(group string, _ bool) bool { return !waits[group] })
+	if len(q.noisy) == 0 {
+		return
+	}
+	rank := func(m *Message) int {
+		if !q.noisy[m.Group] {
+			return -1
+		}
+		return flying[m.Group]
+	}
+	slices.SortStableFunc(ready, func(a, b *Message) int { return rank(a) - rank(b) })
 }
 
 // Delete deletes the message of a receipt handle. A handle that is not the
@@ -134,7 +196,7 @@ func (q *Queue) Show(handle string, after time.Duration) {
 func (q *Queue) Messages() []Message {
 	q.world.mu.Lock()
 	defer q.world.mu.Unlock()
-	out := make([]Message, len(q.messages))
+	out := make([]Message, len(q.kept()))
 	for i, m := range q.messages {
 		out[i] = *m
 	}
@@ -145,7 +207,7 @@ func (q *Queue) Messages() []Message {
 func (q *Queue) Next() (time.Time, bool) {
 	q.world.mu.Lock()
 	defer q.world.mu.Unlock()
-	if len(q.messages) == 0 {
+	if len(q.kept()) == 0 {
 		return time.Time{}, false
 	}
 	return slices.MinFunc(
@@ -159,7 +221,7 @@ func (q *Queue) Next() (time.Time, bool) {
 func (q *Queue) Redrive() int {
 	q.world.mu.Lock()
 	defer q.world.mu.Unlock()
-	dead := q.dead.messages
+	dead := q.dead.kept()
 	q.dead.messages = nil
 	for _, m := range dead {
 		q.send(*m, 0)

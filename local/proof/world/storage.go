@@ -142,6 +142,9 @@ func (w *World) readSES(req *http.Request, body []byte) (*Call, error) {
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		if w.MailRate > 0 && !w.mailing.spend(w.now(), 1, float64(w.MailRate)) {
+			return restError(429, "TooManyRequestsException", "Maximum sending rate exceeded.")
+		}
 		m.ID = w.id()
 		w.mails = append(w.mails, m)
 		a := jsonAnswer(200, map[string]string{"MessageId": m.ID})

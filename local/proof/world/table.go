@@ -104,8 +104,7 @@ type key struct{ PK, SK string }
 func (k key) String() string { return k.PK + "|" + k.SK }
 
 // A Table is a DynamoDB table with the keys and indexes of the order service.
-// Indexes follow at once. Items that have expired stay, as they do for days in
-// DynamoDB.
+// Items that have expired stay, as they do for days in DynamoDB.
 type Table struct {
 	mu      sync.Mutex
 	name    string
@@ -114,12 +113,43 @@ type Table struct {
 	sorted  map[string][]entry // by index|partition
 	tokens  map[string]token   // of transactions
 	flights map[key][]*Call    // writes under way
-	seconds map[key]second
+	seconds map[key]*second
 	used    Usage
 	stream  *Stream
 	// OnWrite is told of every change of an item, nil standing for its absence.
 	// It must not use the table.
 	OnWrite func(before, after Item)
+	// Lag returns by how much a read that is not consistent, and thus every read
+	// of an index, is late. It may be nil, and is at most mostLag.
+	Lag     func(c *Call) time.Duration
+	changes []change // of the last mostLag, oldest first
+}
+
+// mostLag is how long the table remembers what an item was before.
+const mostLag = 10 * time.Second
+
+// A change is one that stale reads do not show yet.
+type change struct {
+	at     time.Time
+	key    key
+	before Item
+}
+
+// stale returns what a read does not see yet: the items that changed lately, as
+// they were before.
+func (t *Table) stale(c *Call, consistent bool) map[key]Item {
+	was := map[key]Item{}
+	if consistent || t.Lag == nil {
+		return was
+	}
+	at := t.now().Add(-t.Lag(c))
+	for _, change := range slices.Backward(t.changes) {
+		if !change.at.After(at) {
+			break
+		}
+		was[change.key] = change.before
+	}
+	return was
 }
 
 type entry struct {
@@ -137,7 +167,7 @@ func (e entry) compare(f entry) int {
 func newTable(name string, now func() time.Time) *Table {
 	return &Table{
 		name: name, now: now, items: map[key]Item{}, sorted: map[string][]entry{}, tokens: map[string]token{},
-		flights: map[key][]*Call{}, seconds: map[key]second{}, stream: newStream(),
+		flights: map[key][]*Call{}, seconds: map[key]*second{}, stream: newStream(),
 	}
 }
 
@@ -189,6 +219,12 @@ func (t *Table) replace(k key, after Item, expired bool) {
 		delete(t.items, k)
 	} else {
 		t.items[k] = after
+	}
+	if t.Lag != nil {
+		t.changes = append(t.changes, change{t.now(), k, before})
+		for t.now().Sub(t.changes[0].at) > mostLag {
+			t.changes = t.changes[1:]
+		}
 	}
 	if !equalItems(before, after) {
 		t.stream.add(Record{Before: before, After: after, at: t.now(), expired: expired}, k.PK)

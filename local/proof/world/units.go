@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"time"
 )
 
 // mostUnits is how many write units one item takes in a second. Source: "Best
@@ -182,25 +183,30 @@ func (x index) entry(item Item) Item {
 	return e
 }
 
-// A second counts the write units of one item in one second.
+// A second counts what was used in one second.
 type second struct {
 	at   int64
 	used float64
 }
 
-// spend takes write units of an item, if this second still has as many.
-func (t *Table) spend(k key, n float64) bool {
-	now := t.now().Unix()
-	s := t.seconds[k]
-	if s.at != now {
-		s = second{at: now}
+// spend uses n, if this second still has as much of most.
+func (s *second) spend(now time.Time, n, most float64) bool {
+	if s.at != now.Unix() {
+		*s = second{at: now.Unix()}
 	}
-	if s.used+n > mostUnits {
+	if s.used+n > most {
 		return false
 	}
 	s.used += n
-	t.seconds[k] = s
 	return true
+}
+
+// spend takes write units of an item, if this second still has as many.
+func (t *Table) spend(k key, n float64) bool {
+	if t.seconds[k] == nil {
+		t.seconds[k] = &second{}
+	}
+	return t.seconds[k].spend(t.now(), n, mostUnits)
 }
 
 // Begin marks the items of a write as being written until the call is carried

@@ -44,13 +44,15 @@ const (
 	Team            = "team@kimmyai.example" // who gets the mails to the team
 	TaxRate         = "0.15"                 // the roles' own default
 
+	// MaxReceives is how often a queue delivers a message.
+	MaxReceives = 3
+
 	environment = "dev"
 	region      = "eu-west-1"
 	account     = "123456789012"
 	topicARN    = "arn:aws:sns:" + region + ":" + account + ":bbws-order-events-" + environment
 	sqsURL      = "https://sqs." + region + ".amazonaws.com/" + account + "/"
 	cartURL     = "https://carts.example/v1.0/cart"
-	maxReceives = 3
 )
 
 // World is one account in one region, and the Cart API. It is safe for
@@ -65,6 +67,8 @@ type World struct {
 	// OnPublish is told of every event that SNS takes. It may be nil, and must
 	// not use the world.
 	OnPublish func(message string)
+	// MailRate is how many mails SES takes in a second; 0 stands for any number.
+	MailRate int
 
 	mu      sync.Mutex
 	now     func() time.Time
@@ -73,6 +77,7 @@ type World struct {
 	topic   []subscription
 	objects map[string]Object // by bucket/key
 	mails   []Mail
+	mailing second
 	serial  int
 }
 
@@ -96,7 +101,7 @@ func New(now func() time.Time) *World {
 			continue
 		}
 		q := w.addQueue(r.Queue+"-"+environment, 6*time.Duration(r.Timeout)*time.Second)
-		q.maxReceives, q.dead = maxReceives, w.addQueue(r.Queue+"-dlq-"+environment, 0)
+		q.dead = w.addQueue(r.Queue+"-dlq-"+environment, 0)
 		if len(r.Events) > 0 {
 			w.topic = append(w.topic, subscription{q, r.Events})
 		}
