@@ -35,6 +35,8 @@ type environment struct {
 	errors  bytes.Buffer
 	gone    chan struct{} // closed when the emulator has ended
 	process atomic.Int64  // id of the function's process, 0 before there is one
+
+	replaced bool // by a newer one as soon as it is idle; under the lock of its function
 }
 
 // start starts an environment. The caller holds f.mu.

@@ -135,12 +135,23 @@ func (f *Function) run(ctx context.Context, payload []byte, trace string) ([]byt
 		env.kill()
 		return nil, &Error{TypeExit, err.Error()}
 	}
+	if f.keep(env) {
+		return answer, err
+	}
+	f.forget(env)
+	env.kill()
+	return answer, err
+}
+
+// keep makes an environment idle, unless it was killed or is to be replaced.
+func (f *Function) keep(env *environment) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if slices.Contains(f.environments, env) { // else it was killed
-		f.idle = append(f.idle, env)
+	if env.replaced || !slices.Contains(f.environments, env) {
+		return false
 	}
-	return answer, err
+	f.idle = append(f.idle, env)
+	return true
 }
 
 func (f *Function) take() (*environment, error) {
@@ -176,8 +187,26 @@ func (f *Function) Kill() {
 	ended := f.environments
 	f.environments, f.idle = nil, nil
 	f.mu.Unlock()
+	kill(ended)
+}
+
+// Replace lets later invocations have new environments, of the program that is
+// there then. An invocation that runs ends in its own.
+func (f *Function) Replace() {
+	f.mu.Lock()
+	ended := f.idle
+	f.idle = nil
+	f.environments = slices.DeleteFunc(f.environments, func(e *environment) bool { return slices.Contains(ended, e) })
+	for _, env := range f.environments {
+		env.replaced = true
+	}
+	f.mu.Unlock()
+	kill(ended)
+}
+
+func kill(environments []*environment) {
 	var gone sync.WaitGroup
-	for _, env := range ended {
+	for _, env := range environments {
 		gone.Go(env.kill)
 	}
 	gone.Wait()

@@ -254,6 +254,33 @@ func TestKillAndClose(t *testing.T) {
 	is.True(err != nil) // and nothing starts again
 }
 
+func TestReplace(t *testing.T) {
+	is := is.New(t)
+	f := newFunction(t, func(c *lambdaapi.Config) { c.Environments = 2 })
+	gate := filepath.Join(t.TempDir(), "gate")
+	running := make(chan answer, 1)
+	go func() {
+		a, _ := f.invoke(context.Background(), "wait", gate)
+		running <- a
+	}()
+	waitFor(t, gate, 1)
+	idle, err := f.invoke(t.Context(), "", "")
+	is.NoErr(err)
+
+	f.Replace()
+	is.Equal(syscall.Kill(idle.Process, 0), syscall.ESRCH) // what is idle goes at once
+	first, err := f.invoke(t.Context(), "", "")
+	is.NoErr(err)
+	is.True(first.Process != idle.Process)
+	is.NoErr(os.WriteFile(gate, nil, 0o600))
+	old := <-running
+	is.True(old.Process != 0)                             // what runs ends as it would have
+	is.Equal(syscall.Kill(old.Process, 0), syscall.ESRCH) // and goes then
+	again, err := f.invoke(t.Context(), "", "")
+	is.NoErr(err)
+	is.Equal(again.Process, first.Process)
+}
+
 func TestThrottlesAboveTheAccountLimit(t *testing.T) {
 	is := is.New(t)
 	f := newFunction(t, func(c *lambdaapi.Config) { c.Program = "/bin/cat" })

@@ -242,7 +242,8 @@ func (s *Stack) progress(what string) {
 }
 
 // Build builds the binary as it is deployed, for this machine, and returns its
-// path.
+// path. It replaces the one that was built before: processes that run it keep
+// theirs.
 func Build(ctx context.Context, flags ...string) (string, error) {
 	root, err := emulator.Root()
 	if err != nil {
@@ -250,7 +251,7 @@ func Build(ctx context.Context, flags ...string) (string, error) {
 	}
 	binary := filepath.Join(root, ".cache", "local", "bootstrap")
 	fresh := fmt.Sprintf("%s.%d", binary, os.Getpid()) // somebody else may be building or running the other one
-	args := append([]string{"build", "-tags", "lambda.norpc", "-o", fresh}, flags...)
+	args := append([]string{"build", "-buildvcs=false", "-tags", "lambda.norpc", "-o", fresh}, flags...)
 	build := exec.CommandContext(ctx, "go", append(args, ".")...)
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {

@@ -52,6 +52,15 @@ func (s *Stack) IsConsumer(role string) bool { return s.roles[role].IsConsumer()
 // starts a new one.
 func (s *Stack) Kill(role string) { s.functions[role].Kill() }
 
+// Replace gives every role new processes, of the binary as it was built last and
+// without what warm ones keep of templates and branding. Invocations that run
+// end in the old ones.
+func (s *Stack) Replace() {
+	for _, function := range s.functions {
+		function.Replace()
+	}
+}
+
 // QueueURL returns the URL of a consumer's queue.
 func (s *Stack) QueueURL(role string) string { return queueURL(queueName(s.roles[role])) }
 
