@@ -21,18 +21,22 @@ EMULATOR_MODULES := $(EMULATOR)/node_modules/.package-lock.json
 DYNAMODB_CLASS := $(EMULATOR)/node_modules/.java/DynamoDB.class
 DYNAMODB_JARS := $(EMULATOR)/node_modules/amplify-dynamodb-simulator/emulator
 
+# The page needs its renderer only; the tests and the contract's checks need the development packages, too.
 PAGE := local/page
 PAGE_MODULES := $(PAGE)/node_modules/.package-lock.json
+PAGE_TOOLS := $(PAGE)/node_modules/.tools
 
 # The Lambda Runtime Interface Emulator, which every role runs behind.
 RIE := github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d
 RIE_INSTALLED := .cache/bin/.aws-lambda-rie-$(lastword $(subst @, ,$(RIE)))
 
+EMULATORS := $(DYNAMODB_CLASS) $(RIE_INSTALLED)
+
 # What must be on the PATH, as COMMAND|ALTERNATIVE:DEBIAN-PACKAGE. A target that needs more than running does says so.
 NEEDED := npm:npm javac:default-jdk-headless
 
 .PHONY: setup tools
-setup: $(DYNAMODB_CLASS) $(PAGE_MODULES) $(RIE_INSTALLED) ## install what running needs; it says at once what is missing
+setup: $(EMULATORS) $(PAGE_MODULES) ## install what running needs; it says at once what is missing
 
 # All that is missing is told at once, before anything is downloaded. On Debian, root gets it installed.
 tools:
@@ -55,23 +59,32 @@ $(DYNAMODB_CLASS): $(EMULATOR)/DynamoDB.java $(EMULATOR_MODULES) | tools
 	@javac --release 17 -d $(@D) -cp "$(DYNAMODB_JARS)/DynamoDBLocal.jar:$(DYNAMODB_JARS)/DynamoDBLocal_lib/*" $<
 
 $(PAGE_MODULES): $(PAGE)/package-lock.json | tools
-	@echo "installing the page's renderer and the contracts' validators (npm ci, about 100 MB)"
-	@npm --prefix $(PAGE) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@echo "installing the page's renderer (npm ci, about 15 MB)"
+	@npm --prefix $(PAGE) ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# npm ci begins with an empty node_modules, so this file is there only after it.
+$(PAGE_TOOLS): $(PAGE)/package-lock.json | tools
+	@echo "installing the contracts' validators, the generator of a client, and a driver for the browser (npm ci, about 100 MB)"
+	@npm --prefix $(PAGE) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $(PAGE_MODULES) $@
 
 $(RIE_INSTALLED): | tools
 	@echo "installing the Lambda Runtime Interface Emulator (go install, 13 MB)"
 	@CGO_ENABLED=0 GOBIN=$(CURDIR)/.cache/bin go install $(RIE)
 	@touch $@
 
-.PHONY: run demo token
+.PHONY: run dev demo token
 run: setup ## start the whole service on this machine, place a first order, stay up (PORT=8080)
-	@echo "building the local stack (a minute the first time)"
-	@go build -o bin/local ./local && exec bin/local run -port $(or $(PORT),8080)
+	@$(LOCAL) run -port $(or $(PORT),8080)
 
-demo: setup ## the same on free ports, then exit: 0 only if the order's whole life happened
-	@echo "building the local stack (a minute the first time)"
-	@go build -o bin/local ./local && exec bin/local demo
+dev: setup ## run, and take over each change of the source within seconds; the data stays (PORT=8080)
+	@$(LOCAL) dev -port $(or $(PORT),8080)
+
+demo: setup ## run on free ports, then exit: 0 only if the order's whole life happened
+	@$(LOCAL) demo
+
+LOCAL = echo "building the local stack (a minute the first time)"; go build -o bin/local ./local && exec bin/local
 
 token: ## print a token for the API (TENANT=tenant-1 EMAIL=… ADMIN=1)
 	@go run ./local token $(if $(TENANT),-tenant $(TENANT)) $(if $(EMAIL),-email $(EMAIL)) $(if $(ADMIN),-admin)
@@ -88,11 +101,14 @@ SERVICE = $(shell go list ./... | grep -v -e /local/ -e /local$$ -e /deploy | pa
 .PHONY: test lint
 ifdef PKG
 test:
-	@if go list -test -deps ./$(PKG)/... | grep -q /local/emulator$$; then $(MAKE) -s $(DYNAMODB_CLASS) $(RIE_INSTALLED); fi
+	@case $$(go list -test -deps ./$(PKG)/...) in \
+		*/local/page*) $(MAKE) -s $(EMULATORS) $(PAGE_TOOLS) ;; \
+		*/local/emulator*) $(MAKE) -s $(EMULATORS) ;; \
+	esac
 	@go test $(if $(RUN),-run '$(RUN)') ./$(PKG)/...
 else
 test: NEEDED += pdftoppm:poppler-utils qpdf:qpdf $(if $(CHROMIUM),,chromium|google-chrome:chromium)
-test: setup ## all tests, with the race detector and coverage; fails on a skipped one. Some: make test PKG=order RUN=Total
+test: $(EMULATORS) $(PAGE_TOOLS) ## all tests, with the race detector and coverage; fails on a skipped one. Some: make test PKG=order RUN=Total
 	@mkdir -p .cache
 	@$(GOTESTSUM) --format pkgname --jsonfile .cache/test.json -- \
 		-race -timeout 20m -coverpkg=$(SERVICE) -coverprofile=.cache/coverage.out ./...
@@ -158,7 +174,7 @@ deploy-test: ## check the Terraform and plan every environment, without an accou
 # --- contract -----------------------------------------------------------------------------------------------------
 
 .PHONY: contract
-contract: setup ## validate roles/openapi.yaml and roles/asyncapi.yaml; make a Go and a TypeScript client, and use them
+contract: $(EMULATORS) $(PAGE_TOOLS) ## validate roles/openapi.yaml and roles/asyncapi.yaml; make a Go and a TypeScript client, and use them
 	@node $(PAGE)/asyncapi.mjs roles/asyncapi.yaml
 	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 		$(PAGE)/node_modules/.bin/redocly lint --config $(PAGE)/redocly.yaml roles/openapi.yaml

@@ -1,11 +1,12 @@
 // Local runs the order service on this machine.
 //
 //	local run     starts everything, places a first order, shows what happens to it, and stays up
-//	local demo    does the same and exits: 0 only if all of it happened
+//	local dev     the same, and rebuilds and replaces what a change of the source touches
+//	local demo    the same as run, but exits: 0 only if all of it happened
 //	local token   prints a token for the API
 //
-// `make run`, `make demo` and `make token` call it after installing what it
-// needs.
+// `make run`, `make dev`, `make demo` and `make token` call it after installing
+// what it needs.
 package main
 
 import (
@@ -43,23 +44,22 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	flags := flag.NewFlagSet("local "+command, flag.ContinueOnError)
 	switch command {
-	case "run", "demo":
-		port := flags.String(
-			"port",
-			map[string]string{"run": "8080", "demo": "0"}[command],
-			"port of the API on 127.0.0.1, 0 for any free one",
-		)
+	case "run", "dev", "demo":
+		usual := "8080"
+		if command == "demo" {
+			usual = "0"
+		}
+		port := flags.String("port", usual, "port of the API on 127.0.0.1, 0 for any free one")
 		windows := flags.Bool(
 			"windows",
 			false,
 			"wait for fuller batches as the deployed service does, up to 5 s, rather than 20 ms",
 		)
-		binary := flags.String("binary", "", "path of a built binary, instead of building it")
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
-		return serve(ctx, out, command == "run", stack.Options{
-			Binary: *binary, Address: net.JoinHostPort("127.0.0.1", *port), Quick: !*windows, Page: command == "run",
+		return serve(ctx, out, command, stack.Options{
+			Address: net.JoinHostPort("127.0.0.1", *port), Quick: !*windows, Page: command != "demo",
 		})
 	case "token":
 		tenant := flags.String("tenant", "tenant-1", "tenant that the token is for")
@@ -80,12 +80,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		_, err = fmt.Fprintln(out, token)
 		return err
 	default:
-		return errors.New("what to do is missing: run, demo or token")
+		return errors.New("what to do is missing: run, dev, demo or token")
 	}
 }
 
-// serve runs a stack, places a first order, and stays up if it is told to.
-func serve(ctx context.Context, out io.Writer, stay bool, options stack.Options) error {
+// serve runs a stack, places a first order, and stays up unless it is a demo.
+func serve(ctx context.Context, out io.Writer, command string, options stack.Options) error {
+	stay := command != "demo"
 	root, err := emulator.Root()
 	if err != nil {
 		return err
@@ -146,6 +147,9 @@ Another token: make token TENANT=tenant-2 [ADMIN=1]. Stop: Ctrl-C.
 From here on, each step of each order and every warning and error of the roles:
 `))
 	steps.started.Store(true)
+	if command == "dev" {
+		return watch(ctx, out, root, s)
+	}
 	<-ctx.Done()
 	return nil
 }

@@ -6,7 +6,6 @@ package page
 
 import (
 	"context"
-	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,9 +71,6 @@ type Queue struct {
 	Dead     int    `json:"dead"` // messages in the dead-letter queue
 }
 
-//go:embed index.html page.css page.js
-var files embed.FS
-
 // Handler returns the page, for the root of the local gateway. The directory is
 // that of the repository.
 func Handler(repository string, source Source) (http.Handler, error) {
@@ -87,7 +83,8 @@ func Handler(repository string, source Source) (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /", http.FileServerFS(files))
+	// A change of the page is seen with the next request.
+	mux.Handle("GET /", http.FileServerFS(os.DirFS(filepath.Join(repository, "local", "page"))))
 	mux.Handle("GET /ui/", http.StripPrefix("/ui/", http.FileServerFS(os.DirFS(renderer))))
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
