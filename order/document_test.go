@@ -102,7 +102,15 @@ func TestParseSupplier(t *testing.T) {
 		"all fields": {`{"name": "Karoo", "addressLines": ["1 Main Road"], "vatNumber": "4012345678", "registrationNumber": "2020/1",
 			"country": "NA", "phone": "+27", "email": "a@b.example", "website": "https://b.example", "accentColour": "#00aaFF",
 			"footer": "f", "paymentLines": ["Bank: B"]}`, nil},
-		"the name alone":            {`{"name": "Karoo"}`, nil},
+		"the name alone": {`{"name": "Karoo"}`, nil},
+		"as many lines as there may be": {`{"name": "Karoo", "addressLines": ["1","2","3","4","5","6"],
+			"paymentLines": ["1","2","3","4","5","6","7","8"]}`, nil},
+		"a colour without #": {`{"name": "Karoo", "accentColour": "00aaff"}`, []string{
+			`company.json: accentColour "00aaff" is not of the form #RRGGBB`,
+		}},
+		"a colour of other letters": {`{"name": "Karoo", "accentColour": "#00aafg"}`, []string{
+			`company.json: accentColour "#00aafg" is not of the form #RRGGBB`,
+		}},
 		"a field that is not known": {`{"name": "Karoo", "motto": 1}`, nil},
 		"no object": {
 			`[]`, []string{"company.json: json: cannot unmarshal array into Go value of type order.Supplier"},

@@ -196,7 +196,8 @@ func TestParseRequestRules(t *testing.T) {
 		{"paymentMethod", "eft_2-x", ""},
 		{"paymentMethod", repeat("m", 64), ""},
 		{"paymentMethod", repeat("m", 65), method},
-		{"paymentMethod", "PayFast", method},
+		{"paymentMethod", "A", method},
+		{"paymentMethod", "Z", method},
 
 		{"tenantId", "tenant-002", unknown},
 		{"orderId", "x", unknown},
@@ -563,7 +564,8 @@ func TestParseEvent(t *testing.T) {
 		Type: "order.paid", Sequence: 2, OrderID: "2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d", TenantID: "tenant-001", TraceID: "1-67891233-abcdef012345678912345678",
 	}
 	least := order.Event{Type: "order.created", OrderID: want.OrderID, TenantID: want.TenantID}
-	later := least
+	first, later := least, least
+	first.Sequence = 1
 	later.Type = `["x"]`
 	ids := `"orderId": "2b1f4c1e-7c59-4d38-9a63-0f5a4e1b2c3d", "tenantId": "tenant-001"`
 	long := strings.Repeat("x", 257)
@@ -575,6 +577,7 @@ func TestParseEvent(t *testing.T) {
 		"in an SNS envelope":      {string(read(t, "event-envelope.json")), want},
 		"the ids only":            {`{` + ids + `}`, least},
 		"a later version":         {`{` + ids + `, "version": 2, "eventType": ["x"], "orderNumber": 5, "dateCreated": "x"}`, later},
+		"the first entry":         {`{` + ids + `, "sequence": 1}`, first},
 		"a sequence of odd type":  {`{` + ids + `, "sequence": "2"}`, least},
 		"a sequence of none":      {`{` + ids + `, "sequence": -1}`, least},
 		"a trace id of odd type":  {`{` + ids + `, "traceId": {"a": 1}}`, least},

@@ -211,9 +211,7 @@ func formatDecimal(n int64, decimals int) string {
 	if decimals == 0 {
 		return sign + digits
 	}
-	if missing := decimals + 1 - len(digits); missing > 0 {
-		digits = strings.Repeat("0", missing) + digits
-	}
+	digits = strings.Repeat("0", max(0, decimals+1-len(digits))) + digits
 	point := len(digits) - decimals
 	return sign + digits[:point] + "." + digits[point:]
 }

@@ -209,6 +209,7 @@ func TestMoneyAtRoundsHalfAwayFromZero(t *testing.T) {
 		{"0.33", "0.155", "0.05"},                            // 0.05115
 		{"9999999999999.99", "0.15", "1500000000000.00"},     // …499.9985
 		{"9999999999999.97", "0.999999", "9999989999999.97"}, // …999.97000000003
+		{"368934881474.19", "1", "368934881474.19"},          // the half that rounds carries into the upper 64 bits
 	}
 	for _, test := range tests {
 		t.Run(test.amount+" at "+test.rate, func(t *testing.T) {

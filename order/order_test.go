@@ -133,6 +133,7 @@ func TestIsNumber(t *testing.T) {
 		"ORD-2025-0000a":               false,
 		"ORD-2025":                     false,
 		"INV-2025-00001":               false,
+		"2025-00001":                   false,
 	} {
 		t.Run(number, func(t *testing.T) {
 			is := is.New(t)

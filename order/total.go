@@ -159,9 +159,7 @@ func (c CartItem) net() (discount, subtotal Money, err error) {
 	if err != nil {
 		return Money{}, Money{}, err
 	}
-	if c.Discount.minor > gross.minor {
-		c.Discount.minor = gross.minor
-	}
+	c.Discount.minor = min(c.Discount.minor, gross.minor)
 	net, err := gross.Sub(c.Discount)
 	return c.Discount, net, err
 }

@@ -279,9 +279,9 @@ func onlyOf(s, others string, class func(byte) bool) bool {
 // IsNumber reports whether s has the form that FormatNumber gives.
 func IsNumber(s string) bool {
 	rest, ok := strings.CutPrefix(s, "ORD-")
-	year, n, dashed := strings.Cut(rest, "-")
+	year, n, _ := strings.Cut(rest, "-")
 	isDigit := func(c byte) bool { return '0' <= c && c <= '9' }
-	return ok && dashed && len(year) == 4 && len(n) >= 5 && len(n) <= 18 && onlyOf(year+n, "", isDigit)
+	return ok && len(year) == 4 && len(n) >= 5 && len(n) <= 18 && onlyOf(year+n, "", isDigit)
 }
 
 func knownStatus(s string) string {
