@@ -83,6 +83,7 @@ func newTestedAPI(t *testing.T) *testedAPI {
 	t.Helper()
 	is := is.New(t)
 	ctx := t.Context()
+	is.NoErr(startEmulators())
 	is.NoErr(emulator.CreateTable(ctx, db.Client(), contractTable))
 	for _, variable := range emulator.Environ(db, cloud) {
 		name, value, _ := strings.Cut(variable, "=")

@@ -66,6 +66,7 @@ func lived(t *testing.T, request, update map[string]any) order.Order {
 	t.Helper()
 	is := is.New(t)
 	const table = "fields"
+	is.NoErr(startEmulators())
 	is.NoErr(emulator.CreateTable(t.Context(), db.Client(), table))
 	orders := store.New(db.Client(), table, time.Now)
 

@@ -31,30 +31,33 @@ import (
 	"github.com/bbws/order-lambda/local/poller"
 )
 
-// The emulators that all tests of the package share. Tests keep apart by
-// tenant, or by names of their own.
+// The emulators that the tests of the package share. The first that needs them
+// starts them. Tests keep apart by tenant, or by names of their own.
 var (
 	db    *emulator.DynamoDB
 	cloud *emulator.AWS
+
+	startEmulators = sync.OnceValue(func() (err error) {
+		ctx := context.Background()
+		if db, err = emulator.StartDynamoDB(ctx); err != nil {
+			return err
+		}
+		if cloud, err = emulator.StartAWS(ctx); err != nil {
+			return err
+		}
+		return emulator.CreateTable(ctx, db.Client(), "orders")
+	})
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		ctx := context.Background()
-		var err error
-		if db, err = emulator.StartDynamoDB(ctx); err == nil {
-			defer db.Close()
-			if cloud, err = emulator.StartAWS(ctx); err == nil {
-				defer cloud.Close()
-				err = emulator.CreateTable(ctx, db.Client(), "orders")
-			}
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return m.Run()
-	}())
+	code := m.Run()
+	if db != nil {
+		db.Close()
+	}
+	if cloud != nil {
+		cloud.Close()
+	}
+	os.Exit(code)
 }
 
 // A world is what the eight roles share: queues, topic, buckets, a cart service
@@ -82,6 +85,7 @@ func consumers() []string {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, env: complete(""), queues: map[string]string{}}
+	w.must(startEmulators())
 	w.makeQueues()
 	cfg := emulator.Config(cloud.Endpoint())
 	for _, bucket := range []string{"orders", "templates"} {
