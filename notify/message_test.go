@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -232,6 +233,7 @@ func TestGreeting(t *testing.T) {
 		{" \u202e ", "", "customer"},
 		{"Thandi\r\nof\tthe\u2028South\u0000", "", "Thandi  of the South"},
 		{"J.R.R. Tolkien", "", "J.R.R. Tolkien"},
+		{"Thandi M.N", "", "Thandi M.N"},
 		{"O'Brien & Sons: Attorneys", "", "O'Brien & Sons: Attorneys"},
 		{"山田 太郎", "", "山田 太郎"},
 		{"فاطمة الزهراء", "", "فاطمة الزهراء"},
@@ -304,6 +306,42 @@ func TestLargestMail(t *testing.T) {
 			if len(message.HTML) >= 90_000 || len(message.Text) >= 90_000 {
 				t.Errorf("%d bytes of HTML, %d of text", len(message.HTML), len(message.Text))
 			}
+		})
+	}
+}
+
+func TestMoreLinesThanAMailLists(t *testing.T) {
+	for lines, more := range map[int]string{30: "", 31: "1"} {
+		t.Run(strconv.Itoa(lines), func(t *testing.T) {
+			is := is.New(t)
+			o := placed()
+			o.Items = slices.Repeat(o.Items[:1], lines)
+			m, err := customer().Render(o, created(o), supplier(), "{{moreItems}}")
+			is.NoErr(err)
+			is.Equal(m.HTML, more)
+		})
+	}
+}
+
+func TestWebsite(t *testing.T) {
+	for website, want := range map[string]string{
+		"https://shop.example/za/":  "https://shop.example/za/ shop.example/za",
+		" http://shop.example ":     "http://shop.example shop.example",
+		"":                          " ",
+		"shop.example":              " ",
+		"ftp://shop.example":        " ",
+		"javascript:alert(1)":       " ",
+		"https:///za":               " ", // no host
+		"https://shop@evil.example": " ",
+		"https://shop example":      " ",
+	} {
+		t.Run(website, func(t *testing.T) {
+			is := is.New(t)
+			s := supplier()
+			s.Website = website
+			m, err := customer().Render(placed(), created(placed()), s, "{{companyUrl}} {{companyWebsite}}")
+			is.NoErr(err)
+			is.Equal(m.HTML, want)
 		})
 	}
 }

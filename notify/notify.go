@@ -150,7 +150,7 @@ func (s *Sender) Send(ctx context.Context, o order.Order, e order.Entry) (Sent, 
 		sent.Stale = errors.Join(err, sent.Stale)
 		m.HTML, err = t.execute(&v)
 	}
-	if err != nil && m.HTML == "" {
+	if err != nil {
 		sent.Fallback = fmt.Errorf("template %s: %w", k.template, err)
 	}
 	out, err := s.mail.SendEmail(ctx, s.input(&o, e, m))

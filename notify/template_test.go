@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"errors"
+	"fmt"
 	stdhtml "html"
 	htmltemplate "html/template"
 	"io"
@@ -77,6 +78,7 @@ func TestTemplate(t *testing.T) {
 			"abc...",
 		},
 		{"byte order mark", "\ufeff{{itemCount}}", "\ufeff3"},
+		{"the largest", strings.Repeat("x", 256<<10), strings.Repeat("x", 256<<10)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
@@ -243,8 +245,8 @@ func TestTemplateRefusedUnclosed(t *testing.T) {
 		{"unclosed title", "<title>x", "</title> is missing"},
 		{"unclosed comment", "<!-- x", "broken comment"},
 		{"unclosed declaration", "<!DOCTYPE", "broken <!DOCTYPE>"},
-		{"long name", "{{" + strings.Repeat("x", 1000) + "}}", "xxx…"},
 		{"NUL", "a\x00b", "1:2: control character"},
+		{"NUL at the beginning", "\x00b", "1:1: control character"},
 		{"NUL in the name of a tag", "<a\x00e>", "1:3: control character"},
 	})
 }
@@ -267,13 +269,33 @@ func TestTemplateErrorNamesEverythingAtOnce(t *testing.T) {
 	})
 }
 
+func TestTemplateErrorIsBounded(t *testing.T) {
+	for name, want := range map[string]string{
+		strings.Repeat("x", 185):  `unknown name "` + strings.Repeat("x", 185) + `"`, // 200 bytes
+		strings.Repeat("x", 1000): `unknown name "` + strings.Repeat("x", 186) + "…",
+	} {
+		t.Run(fmt.Sprint(len(name)), func(t *testing.T) {
+			is := is.New(t)
+			_, err := customer().Render(placed(), created(placed()), supplier(), "{{"+name+"}}")
+			is.True(err != nil)
+			is.Equal(err.Error(), "template: 1:1: "+want)
+		})
+	}
+}
+
 func TestTemplateOutputIsBounded(t *testing.T) {
 	is := is.New(t)
-	_, err := customer().Render(
-		largest(), created(largest()), supplier(), "{{range orderItems}}"+strings.Repeat("x", 200<<10)+"{{end}}",
-	) // 6 MB
-	is.True(err != nil)
-	is.Equal(err.Error(), "output exceeds 1048576 bytes")
+	o := placed()
+	o.Items = slices.Repeat(o.Items[:1], 8)
+	most := "{{range orderItems}}" + strings.Repeat("x", 128<<10) + "{{end}}" // 1 MiB
+	m, err := customer().Render(o, created(o), supplier(), most)
+	is.NoErr(err)
+	is.Equal(len(m.HTML), 1<<20)
+	for _, template := range []string{most + "x", "x" + most} {
+		_, err := customer().Render(o, created(o), supplier(), template)
+		is.True(err != nil)
+		is.Equal(err.Error(), "output exceeds 1048576 bytes")
+	}
 }
 
 // hostile are values that try to be more than text.
