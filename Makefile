@@ -215,8 +215,8 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 # --- speed --------------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: ## measure cold starts and warm invocations (ONLY=cold|tls|warm ROUNDS=41 BASE=another binary)
-	@CGO_ENABLED=0 go run ./local/proof/bench $(if $(ONLY),-only $(ONLY)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BASE),-base $(BASE))
+bench: ## measure cold starts and warm invocations (ONLY=cold|warm|cost ROUNDS=21 VCPU=1769 BASE=another binary)
+	@CGO_ENABLED=0 go run ./local/proof/bench $(if $(ONLY),-only $(ONLY)) $(if $(VCPU),-vcpu $(VCPU)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BASE),-base $(BASE))
 
 VEGETA := go run github.com/tsenart/vegeta/v12@v12.12.0
 LOAD_URL = http://127.0.0.1:$(or $(PORT),8080)/v1.0

@@ -19,7 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/matryer/is"
 
-	"github.com/bbws/order-lambda/local/proof/bench/standin"
+	"github.com/bbws/order-lambda/local/proof/cost"
+	"github.com/bbws/order-lambda/local/proof/world"
 	"github.com/bbws/order-lambda/roles"
 )
 
@@ -279,87 +280,58 @@ func unknown(query string, lines []map[string]any) (fields []string) {
 	return fields
 }
 
-// logged returns what the roles log at INFO: when all is well, when a service
-// that they call fails, and for a cart that is gone.
+// logged returns what the roles log at INFO in the life of an order: when all is
+// well, when a service that they call fails, and for a cart that is gone.
 func logged(t *testing.T) (lines []map[string]any) {
 	t.Helper()
-	golden, err := os.ReadFile("../store/testdata/order.json")
+	life, err := cost.Scenes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	fails := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusInternalServerError)
-	})
-	for _, role := range roles.All() {
-		order := golden
-		if role.Name == "order_pdf_creator" { // which draws what is not there yet
-			order = withoutDocuments(t, golden)
-		}
-		well, err := standin.New(role.Name, order)
-		if err != nil {
-			t.Fatal(err)
-		}
-		gone := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.Contains(r.URL.Path, "/cart/") {
-				w.WriteHeader(http.StatusNotFound)
-				return
-			}
-			well.ServeHTTP(w, r)
-		})
-		for _, services := range []http.Handler{well, fails, gone} {
-			lines = append(lines, invoke(t, role.Name, services)...)
+	for _, s := range life {
+		well, gone := world.New(time.Now), world.New(time.Now)
+		gone.Cart = func(string, string) world.Answer { return world.Answer{Status: http.StatusNotFound} }
+		well.Table.Restore(s.Items...)
+		gone.Table.Restore(s.Items...)
+		for _, services := range []services{well, gone, failing{}} {
+			lines = append(lines, invoke(t, well.Env(s.Role), s.Event, services)...)
 		}
 	}
 	return lines
 }
 
-// withoutDocuments returns a stored order of which no document is issued.
-func withoutDocuments(t *testing.T, item []byte) []byte {
-	t.Helper()
-	var fields map[string]any
-	if err := json.Unmarshal(item, &fields); err != nil {
-		t.Fatal(err)
-	}
-	delete(fields, "documents")
-	item, err := json.Marshal(fields)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return item
+// services are AWS and the Cart API.
+type services interface {
+	aws.HTTPClient
+	http.RoundTripper
 }
 
-// invoke returns the lines that a role logs about the event of its tests.
-func invoke(t *testing.T, role string, services http.Handler) (lines []map[string]any) {
+// failing are services that fail.
+type failing struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (failing) RoundTrip(req *http.Request) (*http.Response, error) {
+	return world.Answer{Status: http.StatusInternalServerError}.Response(req), nil
+}
+
+// Do makes them the HTTP client of the AWS SDK.
+func (f failing) Do(req *http.Request) (*http.Response, error) { return f.RoundTrip(req) }
+
+// invoke returns the lines that a role logs about an event.
+func invoke(t *testing.T, env map[string]string, event []byte, services services) (lines []map[string]any) {
 	t.Helper()
-	env := map[string]string{}
-	for _, kv := range standin.Environ(role, "http://127.0.0.1:1") {
-		name, value, _ := strings.Cut(kv, "=")
-		env[name] = value
-	}
 	settings, err := roles.Configure(func(name string) string { return env[name] })
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	transport := standin.Transport{Handler: services}
-	h := roles.Build(settings, roles.Deps{
-		AWS: aws.Config{
-			Region: "eu-west-1", BaseEndpoint: aws.String("http://127.0.0.1:1"),
-			HTTPClient: transport, Credentials: aws.AnonymousCredentials{},
-			Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-		},
-		Transport: transport, Stdout: &out, Now: time.Now,
-	})
-	event, err := os.ReadFile(filepath.Join("..", "roles", "testdata", role+".json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := roles.Build(settings, roles.Deps{AWS: world.Config(services), Transport: services, Stdout: &out, Now: time.Now})
 	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "request-1"})
 	_, _ = h.Invoke(ctx, event) // what fails is to be in the log
 	for text := range bytes.Lines(out.Bytes()) {
 		var line map[string]any
 		if err := json.Unmarshal(text, &line); err != nil {
-			t.Fatalf("%s logs %q: %v", role, text, err)
+			t.Fatalf("%s logs %q: %v", env["ROLE"], text, err)
 		}
 		lines = append(lines, line)
 	}

@@ -1,12 +1,13 @@
-// Bench measures cold starts and warm invocations on this machine and prints
-// tables in Markdown. Every figure stands beside one of the same run that it can
-// be compared with, since a machine's own speed, and what else it does, change
-// from run to run: a cold start beside that of a function that does nothing
-// (bare), and everything beside the binary of -base, where there is one.
+// Bench measures cold starts and warm invocations on this machine, says what an
+// order costs, and prints tables in Markdown. Every duration stands beside one
+// of the same run that it can be compared with, since a machine's own speed, and
+// what else it does, change from run to run: a cold start beside that of a
+// function that does nothing (bare), and everything beside the binary of -base,
+// where there is one.
 //
 // What is compared is measured in turns, and medians are shown. AWS and the Cart
-// API are a stand-in in this process. A table is printed when it is complete;
-// what is being measured is told on standard error.
+// API are a world in this process. A table is printed when it is complete; what
+// is being measured is told on standard error.
 package main
 
 import (
@@ -17,8 +18,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -28,7 +27,7 @@ import (
 
 	"github.com/bbws/order-lambda/deploy"
 	"github.com/bbws/order-lambda/local/emulator"
-	"github.com/bbws/order-lambda/local/proof/bench/standin"
+	"github.com/bbws/order-lambda/local/proof/cost"
 )
 
 func main() {
@@ -47,32 +46,34 @@ type bench struct {
 	root     string
 	rounds   int // of everything that is repeated
 	warm     int // invocations a round
+	vcpu     int // MB of memory that buy one processor
 	binary   string
 	base     string // another binary, or ""
 	bare     string
-	roles    []string
 	config   map[string]deploy.Role
-	golden   []byte
+	life     []cost.Scene // of one order
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	b := &bench{progress: os.Stderr}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.IntVar(&b.rounds, "rounds", 41, "how often everything is measured")
+	flags.IntVar(&b.rounds, "rounds", 21, "how often everything is measured")
 	flags.IntVar(&b.warm, "warm", 100, "warm invocations in a round")
-	only := flags.String("only", "", "one section: cold, tls or warm")
+	// Source: "Configure Lambda function memory" of the Lambda developer guide.
+	flags.IntVar(&b.vcpu, "vcpu", 1769, "MB of memory with which Lambda gives one processor")
+	only := flags.String("only", "", "one section: cold, warm or cost")
 	flags.StringVar(&b.binary, "binary", "", "path of a built binary, instead of building it")
 	flags.StringVar(&b.base, "base", "", "path of a binary to compare with")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if b.rounds < 1 || b.warm < 2 {
-		return errors.New("it takes one round and two warm invocations at least")
+	if b.rounds < 1 || b.warm < 2 || b.vcpu < 1 {
+		return errors.New("it takes one round, two warm invocations and one MB at least")
 	}
 	sections := []section{
 		{"cold", b.cold},
-		{"tls", b.firstOverTLS},
 		{"warm", b.warmInvocations},
+		{"cost", b.cost},
 	}
 	if *only != "" {
 		sections = slices.DeleteFunc(sections, func(s section) bool { return s.name != *only })
@@ -106,7 +107,7 @@ func (b *bench) measure(ctx context.Context, sections []section, out io.Writer) 
 	return nil
 }
 
-// prepare builds what is measured.
+// prepare builds what is measured, and takes an order through its life.
 func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.root, err = emulator.Root(); err != nil {
 		return err
@@ -114,8 +115,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.config, err = deploy.Roles(); err != nil {
 		return err
 	}
-	b.roles = slices.Sorted(maps.Keys(b.config))
-	if b.golden, err = os.ReadFile(filepath.Join(b.root, "store", "testdata", "order.json")); err != nil {
+	if b.life, err = cost.Scenes(); err != nil {
 		return err
 	}
 	dir := filepath.Join(b.root, ".cache", "bench")
@@ -128,26 +128,18 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	for program, source := range programs {
 		b.say("building %s", source)
 		// As the Dockerfile does, for this machine.
-		_, err := command(
-			ctx,
-			b.root,
-			"go",
-			"build",
-			"-trimpath",
-			"-tags",
-			"lambda.norpc",
-			"-ldflags",
-			"-s -w",
-			"-o",
-			program,
-			source,
-		)
-		if err != nil {
-			return err
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w",
+			"-o", program, source)
+		build.Dir = b.root
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", source, err, bytes.TrimSpace(out))
 		}
 	}
 	return nil
 }
+
+// roles returns the names of the roles.
+func (b *bench) roles() []string { return slices.Sorted(maps.Keys(b.config)) }
 
 // programs returns what is measured: the binary and, if there is one, that of
 // the base.
@@ -159,23 +151,27 @@ func (b *bench) programs() []string {
 }
 
 // against returns the columns of a table that compare a figure with the base's.
-func against(values []time.Duration) string {
+func against(values ...time.Duration) string {
 	if len(values) == 1 {
 		return milliseconds(values[0])
 	}
 	return fmt.Sprintf("%s | %s | %s", milliseconds(values[0]), milliseconds(values[1]), ratio(values[0], values[1]))
 }
 
-// heads returns the head of a table with a figure in each column.
-func (b *bench) heads(first string, figures ...string) string {
-	head, line := "| "+first+" |", "|---|"
-	for _, f := range figures {
-		head, line = head+" "+f+" |", line+"---|"
-		if b.base != "" {
-			head, line = head+" base | × |", line+"---|---|"
+// heads returns the head of a table of roles: figures that are compared with the
+// base's, and then those that are not.
+func (b *bench) heads(compared []string, alone ...string) string {
+	columns := []string{"role"}
+	for _, c := range compared {
+		if columns = append(columns, c); b.base != "" {
+			columns = append(columns, "base", "×")
 		}
 	}
-	return head + "\n" + line + "\n"
+	head, line := "", ""
+	for _, c := range append(columns, alone...) {
+		head, line = head+"| "+c+" ", line+"|---"
+	}
+	return head + "|\n" + line + "|\n"
 }
 
 // say tells on the side what is being done.
@@ -186,38 +182,8 @@ func (b *bench) say(format string, args ...any) {
 // printf adds to the section's tables.
 func (b *bench) printf(format string, args ...any) { _, _ = fmt.Fprintf(&b.tables, format, args...) }
 
-// serve starts the stand-in of a role and returns the environment in which the
-// role uses it.
-func (b *bench) serve(role string) (env []string, stop func(), err error) {
-	env, server, err := b.serveBy(httptest.NewServer, role)
-	if err != nil {
-		return nil, nil, err
-	}
-	return env, server.Close, nil
-}
-
-func (b *bench) serveBy(
-	start func(http.Handler) *httptest.Server,
-	role string,
-) (env []string, server *httptest.Server, err error) {
-	s, err := standin.New(role, b.golden)
-	if err != nil {
-		return nil, nil, err
-	}
-	server = start(s)
-	return append(
-		standin.Environ(role, server.URL),
-		fmt.Sprint("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=", b.config[role].Memory),
-	), server, nil
-}
-
-// event returns the event of a role's tests.
-func (b *bench) event(role string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(b.root, "roles", "testdata", role+".json"))
-}
-
 // median returns the middle of what was measured, the later one of two.
-func median[T int64 | time.Duration](values []T) T {
+func median[T int | time.Duration](values []T) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
 }
@@ -226,19 +192,4 @@ func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%.3g ms", float64(d.Microseconds())/1000)
 }
 
-func ratio[T int64 | time.Duration](a, b T) string {
-	return fmt.Sprintf("%.2f", float64(a)/float64(b))
-}
-
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
-
-// command runs one of the benchmark's own commands and returns its output.
-func command(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", name, err, bytes.TrimSpace(out))
-	}
-	return out, nil
-}
+func ratio(a, b time.Duration) string { return fmt.Sprintf("%.2f", float64(a)/float64(b)) }

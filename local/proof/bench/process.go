@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -29,7 +29,8 @@ type process struct {
 	polls   chan time.Time
 	events  chan []byte
 	answers chan result
-	ended   chan error
+	ended   chan struct{} // closed with the end of the process
+	err     error         // of the process, then
 }
 
 type result struct {
@@ -38,22 +39,13 @@ type result struct {
 	err  error
 }
 
-// usage is what a process took of the machine.
-type usage struct {
-	CPU  time.Duration // user and system
-	Peak int64         // bytes of memory, 0 where it is not known
-}
-
-// start starts a program and waits until it polls.
-func start(program string, env []string) (*process, error) {
+// launch starts a program and waits until it polls.
+func launch(program string, env []string) (*process, error) {
 	p := &process{
-		polls: make(
-			chan time.Time,
-			1,
-		),
+		polls:   make(chan time.Time, 1),
 		events:  make(chan []byte),
 		answers: make(chan result, 1),
-		ended:   make(chan error, 1),
+		ended:   make(chan struct{}),
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -75,10 +67,13 @@ func start(program string, env []string) (*process, error) {
 		_ = p.server.Close()
 		return nil, err
 	}
-	go func() { p.ended <- p.cmd.Wait() }()
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
 	at, err := p.polled()
 	if err != nil {
-		_, _ = p.stop()
+		p.stop()
 		return nil, err
 	}
 	p.FirstPoll = at.Sub(begin)
@@ -90,9 +85,8 @@ func (p *process) polled() (time.Time, error) {
 	select {
 	case at := <-p.polls:
 		return at, nil
-	case err := <-p.ended:
-		p.ended <- err
-		return time.Time{}, fmt.Errorf("%s ended: %w\n%s", p.cmd.Path, err, p.stdout.Bytes())
+	case <-p.ended:
+		return time.Time{}, fmt.Errorf("%s ended: %w\n%s", p.cmd.Path, p.err, p.stdout.Bytes())
 	case <-time.After(answerTimeout):
 		return time.Time{}, fmt.Errorf("%s does not poll", p.cmd.Path)
 	}
@@ -100,42 +94,38 @@ func (p *process) polled() (time.Time, error) {
 
 // invoke hands an event to the process, waits for an answer that is a success,
 // and then until it is idle again. It returns the time from the event to the
-// answer.
-func (p *process) invoke(event []byte) (time.Duration, error) {
+// answer, and what it took of the processors.
+func (p *process) invoke(event []byte) (took, cpu time.Duration, err error) {
+	cpu = p.cpu()
 	begin := time.Now()
 	p.events <- event
 	select {
 	case r := <-p.answers:
 		if _, err := p.polled(); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if r.err == nil {
 			r.err = good(r.body)
 		}
 		if r.err != nil {
-			return 0, fmt.Errorf("%w\n%s", r.err, p.stdout.Bytes())
+			return 0, 0, fmt.Errorf("%w\n%s", r.err, p.stdout.Bytes())
 		}
-		return r.at.Sub(begin), nil
-	case err := <-p.ended:
-		p.ended <- err
-		return 0, fmt.Errorf("%s ended: %w\n%s", p.cmd.Path, err, p.stdout.Bytes())
+		return r.at.Sub(begin), p.cpu() - cpu, nil
+	case <-p.ended:
+		return 0, 0, fmt.Errorf("%s ended: %w\n%s", p.cmd.Path, p.err, p.stdout.Bytes())
 	case <-time.After(answerTimeout):
-		return 0, fmt.Errorf("%s does not answer", p.cmd.Path)
+		return 0, 0, fmt.Errorf("%s does not answer", p.cmd.Path)
 	}
 }
 
-// stop ends the process and says what it took.
-func (p *process) stop() (usage, error) {
-	high := peak(p.cmd.Process.Pid)
+// cpu returns what the process has had of the processors so far.
+func (p *process) cpu() time.Duration { return cpuTime(p.cmd.Process.Pid) }
+
+// stop ends the process.
+func (p *process) stop() {
 	_ = p.cmd.Process.Kill()
-	err := <-p.ended
+	<-p.ended
 	_ = p.server.Close()
-	var killed *exec.ExitError
-	if err != nil && !errors.As(err, &killed) {
-		return usage{}, err
-	}
-	state := p.cmd.ProcessState
-	return usage{CPU: state.UserTime() + state.SystemTime(), Peak: high}, nil
 }
 
 // api serves the Runtime API.
@@ -168,4 +158,19 @@ func (p *process) api() http.Handler {
 	mux.HandleFunc("POST "+runtimeAPI+"invocation/{id}/response", answer(false))
 	mux.HandleFunc("POST "+runtimeAPI+"invocation/{id}/error", answer(true))
 	return mux
+}
+
+// good says what is wrong with an answer: what fails fast would look fast.
+func good(answer []byte) error {
+	var a struct {
+		StatusCode        int
+		BatchItemFailures []any
+	}
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return err
+	}
+	if a.StatusCode >= 300 || len(a.BatchItemFailures) > 0 {
+		return fmt.Errorf("the function failed: %s", answer)
+	}
+	return nil
 }

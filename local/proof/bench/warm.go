@@ -3,28 +3,23 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 )
 
-// warmed is what is measured of a process that has had its first invocation.
+// warmed is what is measured of a process that has had its first invocations.
 type warmed struct {
-	took []time.Duration
-	cpu  []time.Duration // of an invocation
-	peak []int64
+	took, cpu []time.Duration // of an invocation
+	peak      []int           // bytes of memory
 }
 
-// warmInvocations measures warm invocations of every role.
+// warmInvocations measures warm invocations of every role, with a whole
+// processor and without TLS.
 func (b *bench) warmInvocations(ctx context.Context) error {
-	b.printf("\n### Warm invocation\n\n%s", b.heads("role", "time", "CPU"))
-	for _, role := range b.roles {
+	b.printf("\n### Warm invocation, with whole processors\n\n%s", b.heads([]string{"time", "CPU"}, "peak memory"))
+	for _, role := range b.roles() {
 		b.say("warm invocations: %s", role)
-		event, err := b.event(role)
-		if err != nil {
-			return err
-		}
-		env, stop, err := b.serve(role)
+		scene := b.first(role)
+		service, err := b.serve(scene, b.config[role].Memory, false)
 		if err != nil {
 			return err
 		}
@@ -32,69 +27,49 @@ func (b *bench) warmInvocations(ctx context.Context) error {
 		for range max(1, b.rounds/4) {
 			for i, program := range b.programs() {
 				if err == nil {
-					err = figures[i].measure(ctx, program, env, event, b.warm)
+					err = figures[i].measure(ctx, program, service, scene.Event, b.warm, nil)
 				}
 			}
 		}
-		stop()
+		service.stop()
 		if err != nil {
 			return err
 		}
 		var took, cpu []time.Duration
-		peaks := ""
 		for _, f := range figures {
 			took, cpu = append(took, median(f.took)), append(cpu, median(f.cpu))
-			peaks += " " + megabytes(median(f.peak))
 		}
-		b.printf("| %s | %s | %s |\n", role, against(took), against(cpu))
-		b.say("peak memory of %s:%s", role, peaks)
+		b.printf("| %s | %s | %s | %.1f MB |\n",
+			role, against(took...), against(cpu...), float64(median(figures[0].peak))/1e6)
 	}
 	return nil
 }
 
-// measure runs two processes of n and 5n invocations, so that the difference of
-// their CPU times is that of 4n warm ones.
-func (w *warmed) measure(ctx context.Context, program string, env []string, event []byte, n int) error {
-	var cpu [2]time.Duration
-	for i := range cpu {
-		p, err := start(program, env)
-		if err != nil {
-			return err
-		}
-		for k := range n * (i*4 + 1) {
-			took, err := p.invoke(event)
-			if err = cmp.Or(ctx.Err(), err); err != nil {
-				_, _ = p.stop()
-				return err
-			}
-			if k >= n/2 {
-				w.took = append(w.took, took)
-			}
-		}
-		u, err := p.stop()
-		if err != nil {
-			return err
-		}
-		cpu[i] = u.CPU
-		if i == 1 {
-			w.peak = append(w.peak, u.Peak)
-		}
-	}
-	w.cpu = append(w.cpu, (cpu[1]-cpu[0])/time.Duration(4*n))
-	return nil
-}
-
-// good says what is wrong with an answer: what fails fast would look fast.
-func good(answer []byte) error {
-	var a struct {
-		StatusCode        int
-		BatchItemFailures []any
-	}
-	if err := json.Unmarshal(answer, &a); err != nil {
+// measure starts a process, which gets a share of a processor if there is one
+// given, and measures n invocations after a few that do not count.
+func (w *warmed) measure(
+	ctx context.Context, program string, s *service, event []byte, n int, part *share,
+) error {
+	p, err := launch(program, s.env)
+	if err != nil {
 		return err
 	}
-	if a.StatusCode >= 300 || len(a.BatchItemFailures) > 0 {
-		return fmt.Errorf("the function failed: %s", answer)
+	defer p.stop()
+	if part != nil {
+		if err := part.hold(p); err != nil {
+			return err
+		}
 	}
+	for k := range n + n/4 + 1 {
+		s.reset()
+		took, cpu, err := p.invoke(event)
+		if err = cmp.Or(ctx.Err(), err); err != nil {
+			return err
+		}
+		if k > n/4 {
+			w.took, w.cpu = append(w.took, took), append(w.cpu, cpu)
+		}
+	}
+	w.peak = append(w.peak, peak(p.cmd.Process.Pid))
 	return nil
 }

@@ -6,10 +6,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 
 	"github.com/bbws/order-lambda/local/proof/world"
+	"github.com/bbws/order-lambda/order"
 	"github.com/bbws/order-lambda/roles"
 )
 
@@ -216,6 +217,7 @@ type Step struct {
 // documented, mailed, and updated twice. It returns what each invocation cost.
 func (h *House) Life() (life []Step, err error) {
 	var id string
+	before := len(h.World.Mails())
 	step := func(name, role string, do func() error) {
 		if err == nil {
 			var bill Bill
@@ -256,8 +258,54 @@ func (h *House) Life() (life []Step, err error) {
 	request("update_order", http.StatusOK, map[string]any{"status": "processing"})
 	stream()
 	request("list_orders", http.StatusOK, nil)
-	if got := len(h.World.Mails()); err == nil && got != 4 {
-		err = errors.New("the order's life has not its four mails")
+	if got := len(h.World.Mails()) - before; err == nil && got != 4 {
+		err = fmt.Errorf("the order's life has %d mails", got)
 	}
 	return life, err
+}
+
+// Copies returns n copies of the recorded order among items, under other ids.
+func Copies(items []world.Item, n int) (copies []world.Item) {
+	text := func(s string) world.Value { return world.Value{S: &s} }
+	i := slices.IndexFunc(items, func(item world.Item) bool { return item.Text("GSI1_PK") != "" })
+	for range n {
+		item, id := maps.Clone(items[i]), order.NewID()
+		item["id"], item["SK"], item["GSI2_PK"] = text(id), text("ORDER#"+id), text("ORDER#"+id)
+		item["GSI1_SK"] = text(item.Text("dateCreated") + "#" + id)
+		copies = append(copies, item)
+	}
+	return copies
+}
+
+// A Scene is one invocation in the life of an order, with the table before it.
+type Scene struct {
+	Step
+	Event []byte
+	Items []world.Item
+}
+
+// Scenes returns the invocations of an order's life, in functions that have
+// read branding and templates. There is a page of orders to list.
+func Scenes() (all []Scene, err error) {
+	h, err := NewHouse()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.Life(); err != nil {
+		return nil, err
+	}
+	h.World.Table.Reset()
+	const page = 10
+	h.Before = func(role string, event []byte) {
+		s := Scene{Event: event, Items: h.World.Table.Items()}
+		if role == "list_orders" {
+			s.Items = append(s.Items, Copies(s.Items, page-1)...)
+		}
+		all = append(all, s)
+	}
+	life, err := h.Life()
+	for i, step := range life {
+		all[i].Step = step
+	}
+	return all, err
 }

@@ -228,6 +228,7 @@ func (w *World) ServeHTTP(out http.ResponseWriter, req *http.Request) {
 		http.Error(out, err.Error(), http.StatusNotImplemented)
 		return
 	}
+	defer resp.Body.Close() //nolint:errcheck // It is in memory.
 	maps.Copy(out.Header(), resp.Header)
 	out.WriteHeader(resp.StatusCode)
 	_, _ = io.Copy(out, resp.Body)
