@@ -73,8 +73,9 @@ func repeated(t *testing.T, text string) (found []string) {
 	return found
 }
 
-// TestDescriptions wants a description of every schema, of each of its
-// properties, and of each parameter. What only refers has that of its target.
+// TestDescriptions wants every schema, every property and every parameter to
+// say what it is. A property and a parameter also show a value, and a property
+// has bounds. What only refers has all that of its target.
 func TestDescriptions(t *testing.T) {
 	is := is.New(t)
 	c, err := Load("../../../roles/openapi.yaml")
@@ -84,13 +85,12 @@ func TestDescriptions(t *testing.T) {
 	walk = func(where string, s *openapi3.SchemaRef) {
 		for _, name := range slices.Sorted(maps.Keys(s.Value.Properties)) {
 			property := s.Value.Properties[name]
-			where := where + "." + name
 			described++
-			if property.Value.Description == "" {
-				t.Errorf("%s has no description", where)
+			for _, missing := range lacks(property.Value) {
+				t.Errorf("%s.%s has no %s", where, name, missing)
 			}
 			if property.Ref == "" {
-				walk(where, property)
+				walk(where+"."+name, property)
 			}
 		}
 		if s.Value.Items != nil && s.Value.Items.Ref == "" {
@@ -108,12 +108,44 @@ func TestDescriptions(t *testing.T) {
 	for path, item := range c.Document().Paths.Map() {
 		for method, op := range item.Operations() {
 			for _, p := range append(slices.Clone(item.Parameters), op.Parameters...) {
-				if p.Value.Description == "" {
-					t.Errorf("%s %s: the parameter %s has no description", method, path, p.Value.Name)
+				if p.Value.Description == "" || p.Value.Example == nil {
+					t.Errorf("%s %s: the parameter %s needs a description and an example", method, path, p.Value.Name)
 				}
 			}
 		}
 	}
+}
+
+// lacks returns what a property does not say of itself. Parts of an object and
+// of a list say it themselves.
+func lacks(s *openapi3.Schema) (missing []string) {
+	if s.Description == "" {
+		missing = append(missing, "description")
+	}
+	if s.Example == nil && s.Enum == nil && s.Properties == nil && s.Items == nil && s.OneOf == nil {
+		missing = append(missing, "example")
+	}
+	if !bounded(s) {
+		missing = append(missing, "bounds")
+	}
+	return missing
+}
+
+func bounded(s *openapi3.Schema) bool {
+	for _, part := range s.AllOf {
+		if !bounded(part.Value) {
+			return false
+		}
+	}
+	switch {
+	case s.Type.Is("number"), s.Type.Is("integer"):
+		return s.Min != nil && s.Max != nil
+	case s.Type.Is("string"):
+		return s.Enum != nil || s.Pattern != "" || s.MaxLength != nil
+	case s.Type.Is("array"):
+		return s.MaxItems != nil
+	}
+	return true // a boolean, an object, or only made of others
 }
 
 // TestErrorExamples wants an example of every error that is documented.
