@@ -3,6 +3,7 @@
 # missing packages that a target names.
 
 SHELL := bash
+# The make that macOS has ignores these: no recipe relies on them.
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
@@ -12,7 +13,7 @@ LDFLAGS := -s -w
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s $$'\t'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST) | sort
 
 # --- run and test -------------------------------------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 # The packages that make up the service, without the local stack around it.
-SERVICE = $(shell go list ./... | grep -v -e /local/ -e /local$$ -e /deploy | paste -sd,)
+SERVICE = $(shell go list ./... | grep -v -e /local/ -e /local$$ -e /deploy | paste -sd, -)
 
 .PHONY: test lint
 ifdef PKG
@@ -120,7 +121,7 @@ endif
 lint: $(GOLANGCI_LINT) ## run the linters, and look for functions that nothing calls
 	@go vet ./...
 	@$(GOLANGCI_LINT) run ./...
-	@dead=$$($(DEADCODE) -test ./...); if [ -n "$$dead" ]; then echo "$$dead" >&2; exit 1; fi
+	@dead=$$($(DEADCODE) -test ./...) || exit 1; if [ -n "$$dead" ]; then echo "$$dead" >&2; exit 1; fi
 
 # No registry that this project uses has it as a binary.
 $(GOLANGCI_LINT):
@@ -207,9 +208,9 @@ FUZZTIME ?= 30s
 # goroutines fall, so nearly every input of theirs looks new once, and the time would go into minimizing what cannot be.
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s)
-	@git grep -oE '^func Fuzz\w+' -- '*_test.go' | sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | while read -r dir target; do \
+	@git grep -oE '^func Fuzz[A-Za-z0-9_]+' -- '*_test.go' | sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | while read -r dir target; do \
 		echo "== $$dir $$target"; \
-		go test "./$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x </dev/null; \
+		go test "./$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x </dev/null || exit 1; \
 	done
 
 # --- speed --------------------------------------------------------------------------------------------------------

@@ -37,8 +37,8 @@ arguments() {
 }
 
 build() {
-	local args docker
-	mapfile -t args < <(arguments)
+	local args=() argument docker
+	while IFS= read -r argument; do args+=("$argument"); done < <(arguments)
 	# shellcheck disable=SC2206 # several flags
 	args+=(${BUILD_FLAGS:-})
 	docker=$(docker_command)

@@ -19,14 +19,9 @@ digest=${from#*@}
 
 oras() { ${ORAS:-go run oras.land/oras/cmd/oras@v1.3.6} "$@"; }
 
-flags=()
-resolve=()
-if [ -n "${PLAIN:-}" ]; then
-	flags=(--from-plain-http --to-plain-http)
-	resolve=(--plain-http)
-fi
-oras cp --recursive "${flags[@]}" "$from" "$to:$tag" >&2
-there=$(oras resolve "${resolve[@]}" "$to:$tag")
+# shellcheck disable=SC2086 # two flags or none
+oras cp --recursive ${PLAIN:+--from-plain-http --to-plain-http} "$from" "$to:$tag" >&2
+there=$(oras resolve ${PLAIN:+--plain-http} "$to:$tag")
 if [ "$there" != "$digest" ]; then
 	echo "promote: $to:$tag is $there, not $digest: another image had this tag" >&2
 	exit 1

@@ -55,8 +55,9 @@ moved=()   # "ROLE VERSION BEFORE" that this run has moved whole
 take_back() {
 	local role row
 	trap '' INT TERM
-	for role in "${weighed[@]}"; do weigh "$role" '{}'; done
-	for row in "${moved[@]}"; do
+	# Bash before 4.4, as on macOS, holds an empty array for unset.
+	for role in ${weighed[@]+"${weighed[@]}"}; do weigh "$role" '{}'; done
+	for row in ${moved[@]+"${moved[@]}"}; do
 		read -r role new old <<<"$row"
 		move "$role" "$old" "$new"
 	done

@@ -21,7 +21,7 @@ keys() { # prints the hash of each certificate's public key
 	while IFS= read -r line; do
 		certificate+=$line$'\n'
 		if [[ $line == *END\ CERTIFICATE* ]]; then
-			openssl x509 -noout -pubkey <<<"$certificate" | openssl pkey -pubin -outform der | sha256sum | cut -d' ' -f1
+			openssl x509 -noout -pubkey <<<"$certificate" | openssl pkey -pubin -outform der | openssl dgst -sha256 -r | cut -c 1-64
 			certificate=
 		fi
 	done <"$bundle"

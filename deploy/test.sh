@@ -9,7 +9,8 @@
 # is a missing Terraform.
 set -euo pipefail
 
-tfcheck=$(realpath -m "${TFCHECK:?}")
+tfcheck=${TFCHECK:?}
+if [[ $tfcheck != /* ]]; then tfcheck=$PWD/$tfcheck; fi
 cd "$(dirname "$0")"
 if [ ! -e "${TF_CLI_CONFIG_FILE:-/}" ]; then unset TF_CLI_CONFIG_FILE; fi # terraform warns of it with every command
 export TF_IN_AUTOMATION=1 AWS_REGION=${AWS_REGION:-eu-west-1}
@@ -20,9 +21,11 @@ not_checked() { # WHAT IS A FAILURE IN CI
 }
 
 provider() { # the real thing, into a directory that the four share; at once or not at all
+	local limit=
+	if command -v timeout >/dev/null; then limit="timeout 300"; fi # macOS has none
 	mkdir -p ../.cache/terraform
 	TF_PLUGIN_CACHE_DIR=$PWD/../.cache/terraform TF_REGISTRY_DISCOVERY_RETRY=0 TF_REGISTRY_CLIENT_TIMEOUT=10 \
-		timeout 300 terraform -chdir="$1" init -backend=false -input=false -no-color -lockfile=readonly
+		$limit terraform -chdir="$1" init -backend=false -input=false -no-color -lockfile=readonly
 }
 
 infrastructure() {
