@@ -460,7 +460,7 @@ func (p *parser) attribute(at int, element string, a attribute) {
 	case !showsText(a.name):
 		p.problem(at, "attribute %s takes no value", a.name)
 	default:
-		for i := 0; i < len(a.value); {
+		for i := 0; ; {
 			next := strings.Index(a.value[i:], "{{")
 			if next < 0 {
 				break
@@ -505,14 +505,14 @@ func (p *parser) link(at int, a attribute) {
 		}
 		return
 	}
-	name, opened := strings.CutPrefix(a.value, "{{")
+	name := strings.TrimPrefix(a.value, "{{")
 	name, closed := strings.CutSuffix(name, "}}")
 	name = strings.TrimSpace(name)
 	v := p.known.value(name)
 	switch {
 	case a.quote == 0:
 		p.problem(at, "attribute %s takes a value only in quotes", a.name)
-	case !opened || !closed || strings.ContainsAny(name, "{}"):
+	case !closed || strings.ContainsAny(name, "{}"):
 		p.problem(at, "a value in %s must be the whole link", a.name)
 	case v == nil && !strings.HasPrefix(name, "."):
 		p.problem(at+a.offset, "unknown name %q%s", name, nearest(name, p.known.linkNames()))

@@ -65,12 +65,15 @@ func TestTemplate(t *testing.T) {
 			"<title>ORD-2025-00002 of 12 December 2025</title>3",
 		},
 		{"style is copied", "<style>a{b:c}</style >{{itemCount}}", "<style>a{b:c}</style >3"},
+		{"empty comment", "<!---->{{itemCount}}", "<!---->3"},
+		{"name of an attribute", `<b data-az-AZ-09_.:x="1">{{itemCount}}`, `<b data-az-AZ-09_.:x="1">3`},
 		{"comment is copied", "<!-- nothing -->{{itemCount}}", "<!-- nothing -->3"},
 		{
 			"Outlook's comments",
 			`<!--[if mso]><v:rect href="https://x.example"><![endif]--><!--[if !mso]><!-->{{itemCount}}<!--<![endif]--><![if !mso]>x<![endif]>`,
 			`<!--[if mso]><v:rect href="https://x.example"><![endif]--><!--[if !mso]><!-->3<!--<![endif]--><![if !mso]>x<![endif]>`,
 		},
+		{"a condition is not read", "<!--[if <b]>{x}<![endif]-->{{itemCount}}", "<!--[if <b]>{x}<![endif]-->3"},
 		{"odd markup", "<!DOCTYPE html><br/>a &lt; b & c > d<A title = 'f' lang=en></A >{{itemCount}}", "<!DOCTYPE html><br/>a &lt; b & c > d<A title = 'f' lang=en></A >3"},
 		{
 			"condition",
@@ -196,6 +199,8 @@ func TestTemplateRefusedTag(t *testing.T) {
 			"no-break space before an attribute", "<a\u00a0href={{orderNumber}}>",
 			"a mail has no <a\u00a0href={{ordernumber}}>",
 		},
+		{"attribute without a name", `<a ="x">`, "broken tag <a>"},
+		{"attribute without its value", "<a title=>", "broken tag <a>"},
 		{"tag", "<{{orderNumber}}>", `"<" begins no tag`},
 		{"tag by a condition", "<{{if total}}{{customerName}}{{end}}>", `"<" begins no tag`},
 		{"end of a tag's name", "<b{{orderNumber}}>", "a mail has no <b{{ordernumber}}>"},
@@ -223,6 +228,7 @@ func TestTemplateRefusedLink(t *testing.T) {
 		{"path", `<a href="https://x.example/{{customerName}}">`, "must be the whole link"},
 		{"address", `<a href="mailto:{{customerEmail}}">`, "must be the whole link"},
 		{"host", `<a href="https://{{customerName}}/">`, "must be the whole link"},
+		{"half of a value", `<a href="{{trackingUrl">`, "must be the whole link"},
 		{"host behind entities", `<a href="https:&#x2F;&#x2F;{{customerName}}">`, "must be the whole link"},
 		{"host behind a tab", "<a href=\"https:/\t/{{customerName}}\">", "must be the whole link"},
 		{"end of a host", `<a href="https://shop.example&#46;com{{customerName}}">`, "must be the whole link"},
@@ -234,6 +240,9 @@ func TestTemplateRefusedLink(t *testing.T) {
 		{"script link in disguise", "<a href=' \tJavaScript:x'>", "href has a space or a control character"},
 		{"script link in entities", "<a href='java&#115;cript&colon;x'>", `href leads to "javascript:x"`},
 		{"script link with a tab in entities", "<a href='java&Tab;script:x'>", "href has a space or a control character"},
+		{"link with a space", `<a href="https://x.example/a b">`, "href has a space or a control character"},
+		{"script link of a namespace", `<a xlink:href="javascript:f()">`, `xlink:href leads to "javascript:f()"`},
+		{"relative image of a namespace", `<img x:src="/a.png">`, `x:src leads to "/a.png"`},
 		{"data link", `<img src="data:image/png;base64,x">`, `src leads to "data:image/png;base64,x"`},
 	})
 }
@@ -255,7 +264,7 @@ func TestTemplateErrorNamesEverythingAtOnce(t *testing.T) {
 	is := is.New(t)
 	_, err := customer().Render(
 		placed(), created(placed()), supplier(),
-		"<p>{{ordrNumber}}\n<script></script><a href='{{customerName}}' onclick=x>\n{{end}}",
+		"<p>{{ordrNumber}}\n<script></script><a href='{{customerName}}' onclick=x>\n{{end}}{{abctotal}}",
 	)
 	var broken *notify.TemplateError
 	is.True(errors.As(err, &broken))
@@ -266,6 +275,7 @@ func TestTemplateErrorNamesEverythingAtOnce(t *testing.T) {
 		{2, 27, `"customerName" is no link: only trackingUrl, companyEmailUrl, companyUrl may stand here`},
 		{2, 45, "event handler onclick"},
 		{3, 1, "{{end}} without {{range}} or {{if}}"},
+		{3, 8, `unknown name "abctotal"`}, // like none: three letters from "total"
 	})
 }
 
