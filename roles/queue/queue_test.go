@@ -85,9 +85,11 @@ func TestSend(t *testing.T) {
 	})
 	t.Run("characters beyond U+FFFF as escapes", func(t *testing.T) {
 		is := is.New(t)
-		client := new(fakeSQS)
-		is.NoErr(queue.New(client, queueURL).Send(t.Context(), creation(), "", ""))
+		client, c := new(fakeSQS), creation()
+		c.CustomerName = "\uffff"
+		is.NoErr(queue.New(client, queueURL).Send(t.Context(), c, "", ""))
 		body := *client.sent[0].MessageBody
+		is.True(strings.Contains(body, "\uffff"))                                     // the last that is none
 		is.True(strings.Contains(body, `\ud83e\udd80 Thandi`))                        // a surrogate pair
 		is.True(!strings.ContainsFunc(body, func(r rune) bool { return r > 0xFFFF })) // and nothing else of the kind
 	})
@@ -206,10 +208,12 @@ func TestPublish(t *testing.T) {
 	})
 	t.Run("an entry that SNS does not know is nobody's", func(t *testing.T) {
 		is := is.New(t)
-		client := &fakeSNS{
-			failed: []snstypes.BatchResultErrorEntry{{Id: aws.String("2")}, {Id: aws.String("-1")}, {Id: aws.String("x")}, {}},
-		}
-		is.Equal(queue.NewPublisher(client, topicARN).Publish(t.Context(), news(2)), []error{nil, nil})
+		client := &fakeSNS{failed: []snstypes.BatchResultErrorEntry{
+			{Id: aws.String("2")}, {Id: aws.String("-1")}, {Id: aws.String("x")}, {}, {Id: aws.String("0")},
+		}}
+		errs := queue.NewPublisher(client, topicARN).Publish(t.Context(), news(2))
+		is.True(errs[0] != nil) // the one that it knows
+		is.NoErr(errs[1])
 	})
 }
 
@@ -285,7 +289,8 @@ func TestChangeVisibility(t *testing.T) {
 				return nil
 			}
 			return []types.BatchResultErrorEntry{
-				{Id: aws.String("1"), Code: aws.String("ReceiptHandleIsInvalid"), Message: aws.String("not in flight")},
+				{Id: aws.String("0"), Code: aws.String("ReceiptHandleIsInvalid"), Message: aws.String("not in flight")},
+				{Id: aws.String("x"), Code: aws.String("OverLimit"), Message: aws.String("which has no number")},
 				{Id: aws.String("2"), Code: aws.String("OverLimit"), Message: aws.String("which nobody sent")},
 			}
 		}}
@@ -295,20 +300,21 @@ func TestChangeVisibility(t *testing.T) {
 		}
 		err := queue.New(client, queueURL).Change(t.Context(), timeouts)
 		is.True(err != nil) // although the call itself worked
-		is.Equal(err.Error(), "change visibility of …000000000011: ReceiptHandleIsInvalid: not in flight\n"+
+		is.Equal(err.Error(), "change visibility of …000000000010: ReceiptHandleIsInvalid: not in flight\n"+
+			"change visibility of x: OverLimit: which has no number\n"+
 			"change visibility of 2: OverLimit: which nobody sent")
 	})
 	t.Run("every batch is tried", func(t *testing.T) {
 		is := is.New(t)
 		client, timeouts := &fakeSQS{err: errDown}, map[string]time.Duration{}
 		for i := range 11 {
-			timeouts[fmt.Sprintf("%02d", i)] = time.Second
+			timeouts[fmt.Sprintf("%012d", i)] = time.Second
 		}
 		err := queue.New(client, queueURL).Change(t.Context(), timeouts)
 		is.True(errors.Is(err, errDown)) // the cause
 		is.Equal(len(client.changed), 2)
-		is.True(strings.Contains(err.Error(), "08, 09")) // names of the first
-		is.True(strings.Contains(err.Error(), "of 10:")) // and of the second
+		is.True(strings.Contains(err.Error(), " 000000000008, 000000000009:")) // names of the first
+		is.True(strings.Contains(err.Error(), "of 000000000010:"))             // and of the second
 	})
 }
 
