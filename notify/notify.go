@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -141,10 +142,12 @@ func (s *Sender) Send(ctx context.Context, o order.Order, e order.Entry) (Sent, 
 	}
 	var sent Sent
 	v := view{order: &o, entry: &e, link: orderLink(s.settings.PortalURL, o.ID)}
-	// One after the other: a panic in a goroutine of its own would end the
-	// process, and with it the other messages of the batch.
+	var t *template
+	var err error
+	var reading sync.WaitGroup
+	reading.Go(func() { t, err = s.template(ctx, k) })
 	v.supplier, sent.Stale = s.supplier(ctx, o.TenantID)
-	t, err := s.templates.Get(ctx, k.template)
+	reading.Wait()
 	m := Message{Subject: k.subject + clean(o.Number), Text: s.audience.text(&v)}
 	if t != nil {
 		sent.Stale = errors.Join(err, sent.Stale)
@@ -159,6 +162,17 @@ func (s *Sender) Send(ctx context.Context, o order.Order, e order.Entry) (Sent, 
 	}
 	sent.MessageID = aws.ToString(out.MessageId)
 	return sent, nil
+}
+
+// template returns a mail's template. It runs in a goroutine of its own, where a
+// panic would end the process and with it the other messages of the batch.
+func (s *Sender) template(ctx context.Context, k kind) (t *template, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return s.templates.Get(ctx, k.template)
 }
 
 // supplier returns the tenant's branding, else the common one, else a plain

@@ -293,6 +293,46 @@ func TestSendUsesTheTemplateReadLast(t *testing.T) {
 	}
 }
 
+// TestSendReadsAtOnce: neither the template nor the branding is read before the
+// other is asked for.
+func TestSendReadsAtOnce(t *testing.T) {
+	is := is.New(t)
+	bucket := defaults(t)
+	asked := map[string]chan struct{}{key: make(chan struct{}), "branding/tenant-1/company.json": make(chan struct{})}
+	bucket.before = func(ctx context.Context, name string) error {
+		if asked[name] != nil {
+			close(asked[name])
+		}
+		for _, other := range asked {
+			select {
+			case <-other:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+	sent, err := customerOf(&mailer{}, bucket).Send(t.Context(), placed(), created(placed()))
+	is.NoErr(err)
+	is.NoErr(sent.Fallback)
+	is.NoErr(sent.Stale)
+}
+
+func TestSendOutlivesAPanic(t *testing.T) {
+	is := is.New(t)
+	bucket, m := defaults(t), &mailer{}
+	bucket.before = func(_ context.Context, asked string) error {
+		if asked == key {
+			panic("no luck")
+		}
+		return nil
+	}
+	sent, err := customerOf(m, bucket).Send(t.Context(), placed(), created(placed()))
+	is.NoErr(err)
+	is.True(sent.Fallback != nil) // plain text
+	is.Equal(len(m.sent), 1)
+}
+
 func TestBranding(t *testing.T) {
 	const own, common = "branding/tenant-1/company.json", "branding/company.json"
 	down := errors.New("service unavailable")
