@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -46,7 +47,10 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer) erro
 		Stdout:    stdout,
 		Now:       time.Now,
 	})
-	awsenv.Connect(ctx, cfg, settings.Neighbours()...)
+	var ready sync.WaitGroup
+	ready.Go(func() { awsenv.Connect(ctx, cfg, settings.Neighbours()...) })
+	handler.Prepare(ctx)
+	ready.Wait()
 	lambda.StartWithOptions(handler, lambda.WithContext(ctx))
 	return nil
 }

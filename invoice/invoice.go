@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -48,6 +49,17 @@ func New(objects Objects, ordersBucket, templatesBucket string, now func() time.
 		suppliers: object.New(objects, templatesBucket, maxCompanyBytes, order.ParseSupplier, now),
 		logos:     object.New(objects, templatesBucket, maxLogoBytes, ParseLogo, now),
 	}
+}
+
+// Prepare makes ready what most first documents of a process need: the fonts,
+// and the common branding. What cannot be read now is left to Create. It uses
+// two connections, which stay for it.
+func (c *Creator) Prepare(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = c.suppliers.Get(ctx, "branding/company.json") })
+	wg.Go(func() { _, _ = c.logos.Get(ctx, "branding/logo.png") })
+	_, _ = loadFonts() // Render reports what is wrong with them.
+	wg.Wait()
 }
 
 // Supplier returns who sells to a tenant's customers: what

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -135,6 +136,24 @@ func TestCreateStoresTheDocument(t *testing.T) {
 
 // A document that is made again has the supplier that was printed before, and
 // so the same bytes, whatever the branding says by now.
+func TestPrepare(t *testing.T) {
+	is := is.New(t)
+	b := newBucket(t)
+	lacking(tenantCompany, tenantLogo)(b)
+	c := newCreator(b)
+	c.Prepare(t.Context())
+	slices.Sort(b.asked)
+	is.Equal(b.asked, []string{commonCompany, commonLogo})
+	b.asked = nil
+	supplier, err := c.Supplier(t.Context(), "tenant-1")
+	is.NoErr(err)
+	_, warning, err := c.logo(t.Context(), "tenant-1")
+	is.NoErr(err)
+	is.NoErr(warning)
+	is.True(supplier.Name != "")
+	is.Equal(b.asked, []string{tenantCompany}) // whether the tenant has its own
+}
+
 func TestMadeAgain(t *testing.T) {
 	is := is.New(t)
 	i := issue(t, "paid", order.TaxInvoice)

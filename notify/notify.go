@@ -100,6 +100,19 @@ func newSender(a audience, m Mailer, objects object.Getter, s Settings, now func
 	}
 }
 
+// commonBranding is the key of the branding of tenants that have none.
+const commonBranding = "branding/company.json"
+
+// Prepare reads what most first mails of a process need: the common branding,
+// and the template about a new order. What cannot be read now is left to them.
+// It uses two connections, which stay for Send.
+func (s *Sender) Prepare(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = s.suppliers.Get(ctx, commonBranding) })
+	_, _ = s.templates.Get(ctx, s.Template(order.EventCreated))
+	wg.Wait()
+}
+
 // Serves reports whether there is a mail about entries of a type.
 func (s *Sender) Serves(t order.EventType) bool {
 	_, ok := s.audience.kind(t)
@@ -179,7 +192,7 @@ func (s *Sender) template(ctx context.Context, k kind) (t *template, err error) 
 // one. The error says why it may not be the right one.
 func (s *Sender) supplier(ctx context.Context, tenantID string) (order.Supplier, error) {
 	var problems []error
-	for _, key := range []string{"branding/" + tenantID + "/company.json", "branding/company.json"} {
+	for _, key := range []string{"branding/" + tenantID + "/company.json", commonBranding} {
 		found, err := s.suppliers.Get(ctx, key)
 		if err != nil && !errors.Is(err, object.ErrAbsent) {
 			problems = append(problems, err)

@@ -293,6 +293,36 @@ func TestSendUsesTheTemplateReadLast(t *testing.T) {
 	}
 }
 
+func TestPrepare(t *testing.T) {
+	const tenants = "branding/tenant-1/company.json"
+	t.Run("leaves to the first mail what is the tenant's", func(t *testing.T) {
+		is := is.New(t)
+		bucket, asked := defaults(t), make(chan string, 9)
+		bucket.before = func(_ context.Context, key string) error { asked <- key; return nil }
+		s := customerOf(&mailer{}, bucket)
+		s.Prepare(t.Context())
+		is.Equal(len(asked), 2)
+		read := []string{<-asked, <-asked}
+		slices.Sort(read)
+		is.Equal(read, []string{"branding/company.json", key})
+		sent, err := s.Send(t.Context(), placed(), created(placed()))
+		is.NoErr(err)
+		is.NoErr(sent.Fallback)
+		is.Equal(len(asked), 1)
+		is.Equal(<-asked, tenants)
+	})
+	t.Run("leaves to it what it could not read", func(t *testing.T) {
+		is := is.New(t)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		s := customerOf(&mailer{}, defaults(t))
+		s.Prepare(ended)
+		sent, err := s.Send(t.Context(), placed(), created(placed()))
+		is.NoErr(err)
+		is.NoErr(sent.Fallback)
+	})
+}
+
 // TestSendReadsAtOnce: neither the template nor the branding is read before the
 // other is asked for.
 func TestSendReadsAtOnce(t *testing.T) {

@@ -20,10 +20,21 @@ type handler func(ctx context.Context, event []byte) ([]byte, error)
 // its log lines, its metrics and its end. It is a lambda.Handler.
 type function struct {
 	handle      handler
+	prepare     func(context.Context)
 	log         zerolog.Logger
 	now         func() time.Time
 	environment string
 	warm        atomic.Bool
+}
+
+// prepareTimeout bounds what a cold start may lose if S3 does not answer.
+const prepareTimeout = 500 * time.Millisecond
+
+// Prepare implements Handler.
+func (f *function) Prepare(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	defer cancel()
+	f.prepare(ctx)
 }
 
 // Invoke implements lambda.Handler.

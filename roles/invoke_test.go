@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/matryer/is"
@@ -35,6 +37,16 @@ func invoke(t *testing.T, level string, h handler, invocations int) []map[string
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+func TestPrepareIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		f := &function{prepare: func(ctx context.Context) { <-ctx.Done() }} // S3 does not answer
+		start := time.Now()
+		f.Prepare(t.Context())
+		is.Equal(time.Since(start), prepareTimeout)
+	})
 }
 
 func TestInvoke(t *testing.T) {

@@ -34,10 +34,9 @@ type mailSender interface {
 	Send(ctx context.Context, o order.Order, e order.Entry) (notify.Sent, error)
 }
 
-// mailNeighbours returns the services that a role that sends mails calls.
-func mailNeighbours(s Settings) []string {
-	return []string{"S3 " + s.get(templates()), "SESv2"}
-}
+// mailNeighbours returns the services that a role that sends mails calls, but
+// S3: Prepare asks it.
+func mailNeighbours(Settings) []string { return []string{"SESv2"} }
 
 // mailer sends one mail for each entry that its role has a mail about.
 type mailer struct {
@@ -49,7 +48,8 @@ type mailer struct {
 }
 
 // sendMails is the handler of a mail role.
-func sendMails(s Settings, d Deps, mails mailSender) handler {
+func sendMails(s Settings, d Deps, mails *notify.Sender) handler {
+	d.prepare(mails.Prepare)
 	orders := newStore(s, d)
 	n := &mailer{role: s.Role(), ledger: orders, mails: mails, newID: order.NewID, now: d.Now}
 	return consume(s, d, onEvent(mails.Serves, orders, n.handle))

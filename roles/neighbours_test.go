@@ -13,9 +13,9 @@ func TestNeighbours(t *testing.T) {
 		"list_orders":                 {"DynamoDB"},
 		"update_order":                {"DynamoDB"},
 		"order_creator_record":        {"DynamoDB", "https://api-dev.bbws.io/v1.0/cart", "SNS"},
-		"order_pdf_creator":           {"DynamoDB", "S3 templates", "S3 orders"},
-		"order_internal_notifier":     {"DynamoDB", "S3 templates", "SESv2"},
-		"customer_order_confirmation": {"DynamoDB", "S3 templates", "SESv2"},
+		"order_pdf_creator":           {"DynamoDB", "S3 orders"},
+		"order_internal_notifier":     {"DynamoDB", "SESv2"},
+		"customer_order_confirmation": {"DynamoDB", "SESv2"},
 	} {
 		t.Run(role, func(t *testing.T) {
 			is := is.New(t)

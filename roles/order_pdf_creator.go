@@ -17,19 +17,16 @@ func orderPDFCreatorRole() Role {
 		Name:     "order_pdf_creator",
 		Settings: consumerSettings(ordersBucket(), templates()),
 		build:    buildOrderPDFCreator,
-		calls: func(s Settings) []string {
-			return []string{"S3 " + s.get(templates()), "S3 " + s.get(ordersBucket())}
-		},
+		// Prepare asks the bucket with the branding.
+		calls: func(s Settings) []string { return []string{"S3 " + s.get(ordersBucket())} },
 	}
 }
 
 func buildOrderPDFCreator(s Settings, d Deps) handler {
 	orders := newStore(s, d)
-	p := &pdfCreator{
-		orders:    orders,
-		documents: invoice.New(s3.NewFromConfig(d.AWS), s.get(ordersBucket()), s.get(templates()), d.Now),
-		now:       d.Now,
-	}
+	creator := invoice.New(s3.NewFromConfig(d.AWS), s.get(ordersBucket()), s.get(templates()), d.Now)
+	d.prepare(creator.Prepare)
+	p := &pdfCreator{orders: orders, documents: creator, now: d.Now}
 	return consume(s, d, onEvent(p.serves, orders, p.handle))
 }
 

@@ -5,6 +5,7 @@
 package roles
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,18 +48,31 @@ type Deps struct {
 	Transport http.RoundTripper // for the Cart API
 	Stdout    io.Writer         // takes the log and the metrics, a JSON object a line
 	Now       func() time.Time  // the clock
+
+	prepare func(func(context.Context)) // takes what a role does before its first event
+}
+
+// A Handler is a role that answers events.
+type Handler interface {
+	lambda.Handler
+	// Prepare does what would otherwise lengthen the first invocation, while a
+	// function starts and has a whole processor. It may be left out.
+	Prepare(ctx context.Context)
 }
 
 // Build returns the handler of the role that the settings are for. It builds
 // that role's clients and no others.
-func Build(s Settings, d Deps) lambda.Handler {
+func Build(s Settings, d Deps) Handler {
 	log := NewLogger(d.Stdout, d.Now, s.get(logLevel())).With().
 		Str("role", s.Role()).Str("functionVersion", s.get(functionVersion())).Logger()
 	d.AWS.Logger = sdkLogger(log)
 	if s.get(enableXRay()) == "true" {
 		d = trace(s, d)
 	}
-	return &function{handle: s.role.build(s, d), log: log, now: d.Now, environment: s.get(environment())}
+	f := &function{prepare: func(context.Context) {}, log: log, now: d.Now, environment: s.get(environment())}
+	d.prepare = func(prepare func(context.Context)) { f.prepare = prepare }
+	f.handle = s.role.build(s, d)
+	return f
 }
 
 // sdkLogger lets the AWS SDK's own warnings join the log, one JSON object each.
