@@ -96,7 +96,7 @@ func TestLibraryLog(t *testing.T) {
 func TestLinked(t *testing.T) {
 	is := is.New(t)
 	// With its schemas, a client builds its whole model before main. They come
-	// with newer versions than those in go.mod; make bench ONLY=init shows the
+	// with newer versions than those in go.mod; make bench ONLY=cold shows the
 	// cost. See https://github.com/aws/aws-sdk-go-v2/issues/3432.
 	const schemas = "it builds the service's whole model before main"
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", "lambda.norpc", ".").Output()

@@ -22,7 +22,7 @@ const connectTimeout = 500 * time.Millisecond
 // Connect returns when the connections stand. While a function starts, Lambda
 // gives it a whole processor, and later only the part that its memory buys: a
 // handshake that runs beside the first invocation triples its time (make bench
-// ONLY=tls). It sends a GET of the root, and any answer will do. If there is
+// ONLY=cold). It sends a GET of the root, and any answer will do. If there is
 // none, the first call connects by itself. Without TLS there is nothing to gain
 // and nothing is sent.
 func Connect(ctx context.Context, cfg aws.Config, neighbours ...string) {

@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
-	"math"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -16,9 +15,6 @@ import (
 	"time"
 
 	"github.com/matryer/is"
-
-	"github.com/bbws/order-lambda/deploy"
-	"github.com/bbws/order-lambda/local/proof/cost"
 )
 
 func TestFigures(t *testing.T) {
@@ -30,7 +26,6 @@ func TestFigures(t *testing.T) {
 	is.Equal(milliseconds(123456*time.Microsecond), "123 ms")
 	is.Equal(against(time.Millisecond), "1 ms")
 	is.Equal(against(3*time.Millisecond, 2*time.Millisecond), "3 ms | 2 ms | 1.50")
-	is.Equal(gigabyteSeconds(1001*time.Microsecond, 512), 0.001) // two milliseconds are billed
 	b := &bench{}
 	is.Equal(b.heads([]string{"time"}, "MB"), "| role | time | MB |\n|---|---|---|\n")
 	b.base = "other"
@@ -100,43 +95,4 @@ func TestWriteBundle(t *testing.T) {
 	is.True(pool.AppendCertsFromPEM(content))
 	_, err = server.Certificate().Verify(x509.VerifyOptions{Roots: pool, DNSName: "example.com"})
 	is.NoErr(err)
-}
-
-// TestUses holds what a million orders take of AWS, if every invocation lasts
-// ten milliseconds.
-func TestUses(t *testing.T) {
-	is := is.New(t)
-	scenes, err := cost.Scenes()
-	is.NoErr(err)
-	b := &bench{life: scenes}
-	b.config, err = deploy.Roles()
-	is.NoErr(err)
-	for _, role := range b.roles() {
-		is.Equal(b.first(role).Role, role) // every role has a scene
-	}
-	var took []time.Duration
-	life := b.steps()
-	for range life {
-		took = append(took, 10*time.Millisecond)
-	}
-	got := map[string]float64{}
-	for _, u := range uses(life, took, b.config) {
-		got[u.price.service+" "+u.price.unit] = u.amount
-	}
-	is.True(math.Abs(got["Lambda, arm64 GB-second"]-0.01*(11*0.5+4*0.25)) < 1e-9)
-	is.True(got["CloudWatch Logs MB"] > 0.010 && got["CloudWatch Logs MB"] < 0.030) // a few lines an invocation
-	delete(got, "Lambda, arm64 GB-second")
-	delete(got, "CloudWatch Logs MB")
-	is.Equal(got, map[string]float64{
-		"DynamoDB, on demand write unit": 30,
-		"DynamoDB, on demand read unit":  11.5,
-		"Lambda, arm64 request":          15,
-		"API Gateway, REST request":      5,
-		"WAF request":                    5,
-		"SQS request":                    3 + 6*3, // seven messages, each sent, received and deleted
-		"SNS publish":                    3,
-		"S3 PUT":                         2,
-		"S3 GET":                         0, // branding and templates are kept
-		"SES mail":                       4,
-	})
 }

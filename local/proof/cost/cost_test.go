@@ -3,6 +3,7 @@ package cost_test
 import (
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/matryer/is"
 
+	"github.com/bbws/order-lambda/deploy"
 	"github.com/bbws/order-lambda/local/proof/cost"
 	"github.com/bbws/order-lambda/local/proof/world"
 	"github.com/bbws/order-lambda/order"
@@ -112,6 +114,44 @@ func TestLife(t *testing.T) {
 	})
 	t.Logf("create_order with a key: %s", used)
 	is.Equal(used, bill{3, 0, 3})
+}
+
+// TestUses holds what a million orders take of AWS, if every invocation lasts
+// ten milliseconds.
+func TestUses(t *testing.T) {
+	is := is.New(t)
+	scenes, err := cost.Scenes()
+	is.NoErr(err)
+	deployed, err := deploy.Roles()
+	is.NoErr(err)
+	seen := map[string]bool{}
+	var life []cost.Step
+	var took []time.Duration
+	for _, s := range scenes {
+		seen[s.Role] = true
+		life, took = append(life, s.Step), append(took, 9001*time.Microsecond) // ten are billed
+	}
+	is.Equal(len(seen), len(deployed)) // every role has its scene
+	got := map[string]float64{}
+	for _, u := range cost.Uses(life, took, deployed) {
+		got[u.Service+" "+u.Unit] = u.Amount
+	}
+	is.True(math.Abs(got["Lambda, arm64 GB-second"]-0.01*(11*0.5+4*0.25)) < 1e-9)
+	is.True(got["CloudWatch Logs MB"] > 0.010 && got["CloudWatch Logs MB"] < 0.030) // a few lines an invocation
+	delete(got, "Lambda, arm64 GB-second")
+	delete(got, "CloudWatch Logs MB")
+	is.Equal(got, map[string]float64{
+		"DynamoDB, on demand write unit": 30,
+		"DynamoDB, on demand read unit":  11.5,
+		"Lambda, arm64 request":          15,
+		"API Gateway, REST request":      5,
+		"WAF request":                    5,
+		"SQS request":                    3 + 6*3, // seven messages, each sent, received and deleted
+		"SNS publish":                    3,
+		"S3 PUT":                         2,
+		"S3 GET":                         0, // branding and templates are kept
+		"SES mail":                       4,
+	})
 }
 
 // latencies are what calls of DynamoDB take.
