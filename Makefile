@@ -123,7 +123,7 @@ lint: $(GOLANGCI_LINT) ## run the linters, and look for functions that nothing c
 	@$(GOLANGCI_LINT) run ./...
 	@dead=$$($(DEADCODE) -test ./...) || exit 1; if [ -n "$$dead" ]; then echo "$$dead" >&2; exit 1; fi
 
-# No registry that this project uses has it as a binary.
+# Its makers publish no binary on npm, and Debian has none; npm's golangci-lint is somebody else's, and old.
 $(GOLANGCI_LINT):
 	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION) into .cache/bin, once: two to three minutes on two cores"
 	@GOBIN=$(TOOLS) CGO_ENABLED=0 go install -ldflags "-s -w" \

@@ -180,10 +180,7 @@ func (o *output) line(line []byte) error {
 			return nil
 		}
 	}
-	o.function.log.Lock()
-	defer o.function.log.Unlock()
-	_, err := o.function.config.Log.Write(line)
-	return err
+	return o.function.write(line)
 }
 
 // freeAddresses returns two loopback addresses where nobody listens. They are

@@ -135,12 +135,23 @@ func (f *Function) run(ctx context.Context, payload []byte, trace string) ([]byt
 		env.kill()
 		return nil, &Error{TypeExit, err.Error()}
 	}
+	if failure != nil && failure.Type == TypeTimeout {
+		_ = f.write([]byte(failure.Message + "\n")) // the program cannot say it
+	}
 	if f.keep(env) {
 		return answer, err
 	}
 	f.forget(env)
 	env.kill()
 	return answer, err
+}
+
+// write adds a line to the function's log.
+func (f *Function) write(line []byte) error {
+	f.log.Lock()
+	defer f.log.Unlock()
+	_, err := f.config.Log.Write(line)
+	return err
 }
 
 // keep makes an environment idle, unless it was killed or is to be replaced.

@@ -146,6 +146,7 @@ func TestTimeoutReplacesEnvironment(t *testing.T) {
 	is.True(errors.As(err, &failure))
 	is.Equal(failure.Type, lambdaapi.TypeTimeout)
 	is.True(strings.HasSuffix(failure.Message, "Task timed out after 1.00 seconds")) // as Lambda says it
+	is.Equal(f.log.String(), failure.Message+"\n")                                   // also in the log
 	second, err := f.invoke(t.Context(), "", "")
 	is.NoErr(err)
 	is.True(first.Process != second.Process)
