@@ -94,6 +94,23 @@ func TestClient(t *testing.T) {
 		// With the SDK's form of the body there are 77 to 93.
 		is.True(connections.Load() <= 20)
 	})
+	t.Run("sends a body whose length is not known", func(t *testing.T) {
+		is := is.New(t)
+		var got []byte
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			got, _ = io.ReadAll(r.Body)
+		}))
+		defer server.Close()
+		for _, length := range []int64{-1, 0} { // what net/http takes for not known
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server.URL, strings.NewReader("four"))
+			is.NoErr(err)
+			r.ContentLength = length
+			res, err := newClient(time.Minute).Do(r)
+			is.NoErr(err)
+			is.NoErr(res.Body.Close())
+			is.Equal(string(got), "four")
+		}
+	})
 	t.Run("does not send half a body", func(t *testing.T) {
 		is := is.New(t)
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://127.0.0.1:1", strings.NewReader("four"))

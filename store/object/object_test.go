@@ -117,11 +117,11 @@ func TestObjectIsKeptForFiveMinutes(t *testing.T) {
 		_, _ = c.Get(t.Context(), key)
 		is.Equal(len(b.asked), 2) // fresh again
 
-		b.data[key] = "second"
+		b.data[key] = "sixteen letters!" // as large as one may be
 		time.Sleep(5 * time.Minute)
 		got, err = c.Get(t.Context(), key)
 		is.NoErr(err)
-		is.Equal(got, "SECOND")
+		is.Equal(got, "SIXTEEN LETTERS!")
 	})
 }
 
@@ -356,21 +356,26 @@ func TestCancelledReadIsNotKept(t *testing.T) {
 
 // The cache holds a bounded number of objects, the newest among them.
 func TestManyKeys(t *testing.T) {
-	is := is.New(t)
-	b := &bucket{data: map[string]string{}}
-	c := newCache(b)
-	for i := range 1000 {
-		k := fmt.Sprint("branding/", i, "/company.json")
-		b.data[k] = "a"
-		for range 2 {
-			got, err := c.Get(t.Context(), k)
-			is.NoErr(err)
-			is.Equal(got, "A")
-		}
+	for _, n := range []int{256, 257, 1000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			is := is.New(t)
+			b := &bucket{data: map[string]string{}}
+			c := newCache(b)
+			for i := range n {
+				k := fmt.Sprint("branding/", i, "/company.json")
+				b.data[k] = "a"
+				for range 2 {
+					got, err := c.Get(t.Context(), k)
+					is.NoErr(err)
+					is.Equal(got, "A")
+				}
+			}
+			is.Equal(len(b.asked), n) // the second call found it
+			for i := range n {
+				_, _ = c.Get(t.Context(), fmt.Sprint("branding/", i, "/company.json"))
+			}
+			is.True(len(b.asked) >= 2*n-256)      // all but 256 were let go
+			is.True(n > 256 || len(b.asked) == n) // and none without need
+		})
 	}
-	is.Equal(len(b.asked), 1000) // the second call found it
-	for i := range 1000 {
-		_, _ = c.Get(t.Context(), fmt.Sprint("branding/", i, "/company.json"))
-	}
-	is.True(len(b.asked) >= 2000-256) // most were let go
 }
