@@ -199,7 +199,7 @@ func (r request) body() ([]byte, error) {
 // header returns the values of a header, whatever the case of its name.
 func (r request) header(name string) []string {
 	for n, values := range r.event.MultiValueHeaders {
-		if strings.EqualFold(n, name) && len(values) > 0 {
+		if strings.EqualFold(n, name) {
 			return values
 		}
 	}

@@ -127,6 +127,12 @@ func TestAPI(t *testing.T) {
 		is.Equal(a.Status, http.StatusUnauthorized)
 		is.Equal(a.Code, "unauthenticated")
 	})
+	t.Run("reads a body of 64 KiB", func(t *testing.T) {
+		is := is.New(t)
+		body, err := request{event: events.APIGatewayProxyRequest{Body: strings.Repeat(" ", 64<<10)}}.body()
+		is.NoErr(err)
+		is.Equal(len(body), 64<<10)
+	})
 	t.Run("refuses what is no proxy event", func(t *testing.T) {
 		is := is.New(t)
 		ctx, _ := invocation(t)
@@ -212,6 +218,9 @@ func TestExplain(t *testing.T) {
 			is.Equal(f.Error, http.StatusText(tt.status))
 			is.True(f.Message != "")
 			is.True(tt.status < 500 || !strings.Contains(f.Message, tt.err.Error())) // nothing about the cause
+			ctx, log := invocation(t)
+			logFailure(ctx, f, tt.err)
+			is.Equal(strings.Contains(log.String(), `"level":"error"`), tt.status >= 500) // the service's own fault
 		})
 	}
 	t.Run("a deleted order looks like none", func(t *testing.T) {

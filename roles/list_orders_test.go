@@ -69,6 +69,7 @@ func TestListOrdersQuery(t *testing.T) {
 	}{
 		{"nothing", withQuery(), store.ListQuery{Size: 50}},
 		{"a size", withQuery("pageSize", "100"), store.ListQuery{Size: 100}},
+		{"the least size", withQuery("pageSize", "1"), store.ListQuery{Size: 1}},
 		{
 			"a status and a token", withQuery("status", "paid", "startAt", "abc"),
 			store.ListQuery{Size: 50, Status: order.Paid, StartAt: "abc"},
@@ -79,6 +80,9 @@ func TestListOrdersQuery(t *testing.T) {
 		}},
 		{"dates, whole days", withQuery("from", "2025-12-30", "to", "2025-12-30"), store.ListQuery{
 			Size: 50, Sort: store.NewestFirst, From: at("2025-12-30T00:00:00Z"), To: at("2025-12-30T23:59:59.999999Z"),
+		}},
+		{"an end", withQuery("to", "2025-12-30T10:30:00Z"), store.ListQuery{
+			Size: 50, Sort: store.NewestFirst, To: at("2025-12-30T10:30:00Z"),
 		}},
 		{"dates with a sort of their own", withQuery("from", "2025-12-30", "sort", "dateCreated"), store.ListQuery{
 			Size: 50, Sort: store.OldestFirst, From: at("2025-12-30T00:00:00Z"),
@@ -109,6 +113,7 @@ func TestListOrdersRefuses(t *testing.T) {
 			"pageSize", "0", "startAt", "", "status", "failed", "sort", "total", "from", "yesterday", "to", "tomorrow",
 			"limit", "1", "x", "1", "x", "2",
 		}, "from limit pageSize sort startAt status to x"},
+		{"two that come twice", []string{"from", "x", "from", "y", "to", "x", "to", "y"}, "from to"},
 		{"a page too large", []string{"pageSize", "101"}, "pageSize"},
 		{"a page below nothing", []string{"pageSize", "-1"}, "pageSize"},
 		{"half a page", []string{"pageSize", "1.5"}, "pageSize"},

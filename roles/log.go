@@ -60,7 +60,7 @@ func redact(s string) string {
 	}
 	const edges = " \t\n\"'<>(),;:[]{}"
 	var b strings.Builder
-	for len(s) > 0 {
+	for {
 		end := strings.IndexAny(s, edges)
 		word := s
 		if end >= 0 {

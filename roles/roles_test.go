@@ -96,6 +96,17 @@ func TestConfigure(t *testing.T) {
 				`INTERNAL_NOTIFICATION_EMAIL "a@example.com;b" must be one or several e-mail addresses with commas between`,
 		},
 		{
+			"two addresses to send from", "order_internal_notifier",
+			map[string]string{"SES_FROM_ADDRESS": "a@example.com, b@example.com"},
+			`role order_internal_notifier: SES_FROM_ADDRESS "a@example.com, b@example.com" must be an e-mail address, ` +
+				`with or without a display name`,
+		},
+		{
+			"a queue for a topic", "order_creator_record",
+			map[string]string{"ORDER_EVENTS_TOPIC_ARN": "arn:aws:sqs:af-south-1:1:x"},
+			`role order_creator_record: ORDER_EVENTS_TOPIC_ARN "arn:aws:sqs:af-south-1:1:x" must be the ARN of an SNS topic`,
+		},
+		{
 			"what other roles need", "get_order",
 			map[string]string{"SQS_QUEUE_URL": "", "SES_FROM_ADDRESS": "", "TAX_RATE": "x"},
 			"",
