@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/matryer/is"
 
@@ -154,19 +156,41 @@ func issueAtLast(t *testing.T, s *store.Store, tenant, orderID string) {
 	}
 }
 
+// busy is a table on which every transaction loses its race.
+type busy struct {
+	*dynamodb.Client
+	tried []time.Time
+}
+
+func (b *busy) GetItem(
+	context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options),
+) (*dynamodb.GetItemOutput, error) {
+	return &dynamodb.GetItemOutput{}, nil
+}
+
+func (b *busy) TransactWriteItems(
+	context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options),
+) (*dynamodb.TransactWriteItemsOutput, error) {
+	b.tried = append(b.tried, time.Now())
+	return nil, &types.TransactionCanceledException{
+		CancellationReasons: []types.CancellationReason{{Code: aws.String("TransactionConflict")}, {Code: aws.String("None")}},
+	}
+}
+
 func TestIssueDocumentGivesUp(t *testing.T) {
 	t.Run("where the races go on", func(t *testing.T) {
-		is := is.New(t)
-		s, tenant := newStore(t)
-		w := &wire{before: func(call string) {
-			if strings.HasPrefix(call, "Transact") {
-				issue(t, s, tenant, order.TaxInvoice, supplier(tenant))
-			}
-		}}
-		_, err := over(w).IssueDocument(t.Context(), tenant, order.NewID(), order.TaxInvoice, supplier(tenant))
-		var cancelled *types.TransactionCanceledException
-		is.True(errors.As(err, &cancelled))
-		is.Equal(strings.Count(w.operations(), "TransactWriteItems"), 10)
+		synctest.Test(t, func(t *testing.T) {
+			is := is.New(t)
+			b, start := &busy{}, time.Now()
+			s := store.New(b, table, time.Now)
+			_, err := s.IssueDocument(t.Context(), "acme", order.NewID(), order.TaxInvoice, supplier("acme"))
+			var cancelled *types.TransactionCanceledException
+			is.True(errors.As(err, &cancelled))
+			is.Equal(len(b.tried), 10)
+			is.Equal(b.tried[0], start) // at once
+			all := b.tried[9].Sub(start)
+			is.True(all > 0 && all < 9*500*time.Millisecond) // the others after pauses
+		})
 	})
 	t.Run("when its time is over", func(t *testing.T) {
 		is := is.New(t)

@@ -365,7 +365,7 @@ func (r *reader) percent(n number) order.Percent { return read(r, n, order.Parse
 
 func read[T any](r *reader, n number, parse func(string) (T, error)) T {
 	v, err := parse(string(n))
-	if err != nil && r.err == nil {
+	if r.err == nil {
 		r.err = err
 	}
 	return v

@@ -61,7 +61,7 @@ func lastAt(t order.Timestamp) string  { return t.String() + "#~" } // "~" sorts
 // splitDateKey returns the order id of a date key, and whether the key has the
 // form that dateKey gives.
 func splitDateKey(key string) (orderID string, ok bool) {
-	date, id, found := strings.Cut(key, "#")
+	date, id, _ := strings.Cut(key, "#")
 	t, err := order.ParseTimestamp(date)
-	return id, found && err == nil && t.String() == date && order.IsID(id)
+	return id, err == nil && t.String() == date && order.IsID(id)
 }

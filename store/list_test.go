@@ -156,6 +156,15 @@ func TestListReadsOn(t *testing.T) {
 		limits = append(limits, r.Limit)
 	}
 	is.Equal(limits, []int{2, 4, 8, 16})
+
+	for range 3 {
+		record(t, s, tenant+"x")
+	}
+	w = &wire{}
+	page, err = over(w).List(t.Context(), store.ListQuery{TenantID: tenant + "x", Size: 1})
+	is.NoErr(err)
+	is.True(page.Next != "")
+	is.Equal(len(w.sent), 1) // one order more shows that there is a next page
 }
 
 // edit returns a token with some of its fields changed. The arguments are names
