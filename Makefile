@@ -213,6 +213,16 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 		go test "./$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x </dev/null || exit 1; \
 	done
 
+# --- mutants ------------------------------------------------------------------------------------------------------
+
+GREMLINS := github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
+
+.PHONY: mutate
+mutate: setup ## change the code in small ways, one at a time, and list what no test notices (PKG=order WORKERS=1; all: hours)
+	@for package in $(or $(PKG),order notify invoice store roles); do \
+		echo "== $$package"; GREMLINS=$(GREMLINS) WORKERS=$(WORKERS) .ci/mutate $$package; \
+	done
+
 # --- speed --------------------------------------------------------------------------------------------------------
 
 .PHONY: bench
