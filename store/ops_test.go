@@ -157,6 +157,24 @@ func TestNumbers(t *testing.T) {
 	is.Equal(ids, map[string]string{one.Number: one.ID, two.Number: two.ID})
 }
 
+// What operators compare is read consistently.
+func TestOperatorsReadConsistently(t *testing.T) {
+	is := is.New(t)
+	s, tenant := newStore(t)
+	o := record(t, s, tenant)
+	w := &wire{}
+	s = over(w)
+	is.Equal(all(t, s.Orders(t.Context(), tenant)), []order.Order{o})
+	_, err := s.Counter(t.Context(), store.Partition{TenantID: tenant}, store.OrderSeries, 2025)
+	is.NoErr(err)
+	_, err = s.Numbered(t.Context(), tenant, []string{o.Number})
+	is.NoErr(err)
+	is.Equal(w.operations(), "Query GetItem BatchGetItem")
+	for _, r := range w.sent {
+		is.True(r.ConsistentRead || r.RequestItems[table].ConsistentRead)
+	}
+}
+
 func TestRaiseCounter(t *testing.T) {
 	is := is.New(t)
 	s, tenant := newStore(t)

@@ -35,6 +35,7 @@ type wire struct {
 type request struct {
 	operation      string
 	ConsistentRead bool
+	RequestItems   map[string]struct{ ConsistentRead bool } // of a batch, by table
 	Limit          int
 }
 
