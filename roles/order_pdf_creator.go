@@ -78,7 +78,7 @@ func (p *pdfCreator) handle(ctx context.Context, o order.Order, _ order.Entry) e
 // calls for it. Done again it makes the same one: a legal document keeps its
 // number, its day and its supplier, and a pro forma has the day of its entry.
 func (p *pdfCreator) issue(ctx context.Context, o order.Order, due order.DueDocument) (order.Document, error) {
-	start := p.now()
+	start := order.NewTimestamp(p.now())
 	entry, _ := o.Entry(due.Sequence)
 	supplier, err := p.documents.Supplier(ctx, o.TenantID)
 	if err != nil {
@@ -104,7 +104,7 @@ func (p *pdfCreator) issue(ctx context.Context, o order.Order, due order.DueDocu
 		return order.Document{}, err
 	}
 	count(ctx, documentsCreated)
-	measure(ctx, documentMilliseconds, float64(p.now().Sub(start).Microseconds())/1000)
+	measureSince(ctx, documentMilliseconds, start, p.now())
 	measureSince(ctx, changeToDocumentMilliseconds, entry.Date, p.now())
 	logger(ctx).Info().Str("kind", string(due.Kind)).Str("number", document.Number).
 		Int("bytes", created.Bytes).Int("placeholders", created.Missing).Msg("document created")

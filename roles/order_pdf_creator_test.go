@@ -173,6 +173,7 @@ func TestDocumentShows(t *testing.T) {
 		is.True(strings.Contains(log.String(), `"number":"INV-2026-00001"`))
 		is.True(strings.Contains(log.String(), `"placeholders":2`))
 		is.True(strings.Contains(log.String(), "document without its branding"))
+		is.Equal(measured(ctx, documentMilliseconds), []float64{1, 1, 1})
 		is.Equal(len(o.Documents), 0) // the caller's order is as it was
 	})
 	t.Run("the second time: number, day and supplier as printed", func(t *testing.T) {
