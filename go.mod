@@ -7,9 +7,9 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.47.7
 	github.com/aws/aws-sdk-go-v2/config v1.33.15
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.15
-	github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue v1.21.4 // pinned: goes with dynamodb
+	github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue v1.21.3 // pinned: goes with dynamodb
 	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.68.0 // pinned: as sesv2
-	github.com/aws/aws-sdk-go-v2/service/dynamodbstreams v1.46.6
+	github.com/aws/aws-sdk-go-v2/service/dynamodbstreams v1.40.0 // pinned: as sesv2
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.114.8
 	github.com/aws/aws-sdk-go-v2/service/sesv2 v1.74.0 // pinned: later ones build their whole model before main (aws-sdk-go-v2#3432), see TestLinked
 	github.com/aws/aws-sdk-go-v2/service/sns v1.47.9

@@ -106,6 +106,7 @@ func TestLinked(t *testing.T) {
 			{"/sesv2/schemas", schemas},
 			{"/sqs/schemas", schemas},
 			{"/dynamodb/schemas", schemas},
+			{"/dynamodbstreams/schemas", schemas},
 			{"/aws-sdk-go-v2/config", "awsenv does without profiles, SSO, STS and EC2"},
 			{"/notify/templates", "a function reads its templates from S3"},
 			{"/invoice/branding", "a function reads its branding from S3"},
