@@ -130,7 +130,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 		// As the Dockerfile does, for this machine.
 		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w",
 			"-o", program, source)
-		build.Dir = b.root
+		build.Dir, build.Env = b.root, append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", source, err, bytes.TrimSpace(out))
 		}
