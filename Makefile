@@ -189,7 +189,7 @@ pdf-tools: tools
 
 .PHONY: preview
 preview: pdf-tools ## render sample orders into out/preview: PDF, PNG, HTML and an index page
-	@rm -rf out/preview && go run ./local/preview out/preview
+	@rm -rf out/preview && go run ./local preview out/preview
 
 .PHONY: template-check
 template-check: ## say what is wrong with a mail's template (FILE=…/customer/order_paid.html)

@@ -4,9 +4,9 @@
 //	local dev     the same, and rebuilds and replaces what a change of the source touches
 //	local demo    the same as run, but exits: 0 only if all of it happened
 //	local token   prints a token for the API
+//	local preview renders sample orders as documents and mails into a directory
 //
-// `make run`, `make dev`, `make demo` and `make token` call it after installing
-// what it needs.
+// The targets of make with these names call it after installing what it needs.
 package main
 
 import (
@@ -25,6 +25,7 @@ import (
 
 	"github.com/bbws/order-lambda/local/emulator"
 	"github.com/bbws/order-lambda/local/gateway"
+	"github.com/bbws/order-lambda/local/preview"
 	"github.com/bbws/order-lambda/local/stack"
 )
 
@@ -61,6 +62,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return serve(ctx, out, command, stack.Options{
 			Address: net.JoinHostPort("127.0.0.1", *port), Quick: !*windows, Page: command != "demo",
 		})
+	case "preview":
+		if len(args) != 1 {
+			return errors.New("usage: local preview DIRECTORY")
+		}
+		return preview.Write(args[0])
 	case "token":
 		tenant := flags.String("tenant", "tenant-1", "tenant that the token is for")
 		email := flags.String("email", "thandi@example.com", "who acts")
@@ -80,7 +86,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		_, err = fmt.Fprintln(out, token)
 		return err
 	default:
-		return errors.New("what to do is missing: run, dev, demo or token")
+		return errors.New("what to do is missing: run, dev, demo, token or preview")
 	}
 }
 

@@ -126,6 +126,6 @@ func TestToken(t *testing.T) {
 func TestUnknownCommand(t *testing.T) {
 	is := is.New(t)
 	for _, args := range [][]string{nil, {"fly"}} {
-		is.Equal(fmt.Sprint(run(t.Context(), args, io.Discard)), "what to do is missing: run, dev, demo or token")
+		is.Equal(fmt.Sprint(run(t.Context(), args, io.Discard)), "what to do is missing: run, dev, demo, token or preview")
 	}
 }

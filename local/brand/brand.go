@@ -2,6 +2,8 @@
 package brand
 
 import (
+	"io/fs"
+
 	"github.com/bbws/order-lambda/invoice"
 	"github.com/bbws/order-lambda/invoice/branding"
 	"github.com/bbws/order-lambda/order"
@@ -9,8 +11,12 @@ import (
 
 // Shipped returns the supplier and the logo. It fails if what ships is not what
 // a document can use.
-func Shipped() (order.Supplier, invoice.Logo, error) {
-	company, err := branding.Files.ReadFile("company.json")
+func Shipped() (order.Supplier, invoice.Logo, error) { return Read(branding.Files) }
+
+// Read returns the supplier and the logo of a directory with company.json and
+// logo.png.
+func Read(dir fs.FS) (order.Supplier, invoice.Logo, error) {
+	company, err := fs.ReadFile(dir, "company.json")
 	if err != nil {
 		return order.Supplier{}, invoice.Logo{}, err
 	}
@@ -18,7 +24,7 @@ func Shipped() (order.Supplier, invoice.Logo, error) {
 	if err != nil {
 		return order.Supplier{}, invoice.Logo{}, err
 	}
-	picture, err := branding.Files.ReadFile("logo.png")
+	picture, err := fs.ReadFile(dir, "logo.png")
 	if err != nil {
 		return order.Supplier{}, invoice.Logo{}, err
 	}

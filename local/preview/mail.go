@@ -1,4 +1,4 @@
-package main
+package preview
 
 import (
 	"fmt"
@@ -7,26 +7,71 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bbws/order-lambda/invoice"
 	"github.com/bbws/order-lambda/local/sample"
 	"github.com/bbws/order-lambda/notify"
 	"github.com/bbws/order-lambda/notify/templates"
 	"github.com/bbws/order-lambda/order"
 )
 
+// A sender is a sender of mails and whom they are for.
+type sender struct {
+	audience string
+	*notify.Sender
+}
+
+func senders() []sender {
+	return []sender{
+		{"customer", notify.NewCustomer(nil, nil, notify.Settings{PortalURL: "https://portal.kimmyai.io"}, time.Now)},
+		{"internal", notify.NewInternal(nil, nil, notify.Settings{PortalURL: "https://admin.kimmyai.io"}, time.Now)},
+	}
+}
+
+// Mail renders the mail of a template under its key, made with its text and
+// with a branding, as sample orders show it. If the template is broken, the
+// error says how. A key that no mail has is an error, too.
+func Mail(key, template string, supplier order.Supplier) (notify.Message, error) {
+	samples := sample.Orders()
+	more, err := mailSamples(samples)
+	if err != nil {
+		return notify.Message{}, err
+	}
+	for _, s := range append(more, samples...) { // the completed one first: it has most of the steps
+		for _, e := range s.Order.History {
+			for _, sender := range senders() {
+				if sender.Serves(e.Type) && sender.Template(e.Type) == key {
+					return sender.Render(s.Order.At(e.Sequence), e, supplier, template)
+				}
+			}
+		}
+	}
+	return notify.Message{}, fmt.Errorf("no mail has the template %s", key)
+}
+
+// Document renders the documents of a sample order that was refunded, with a
+// branding.
+func Document(kind order.DocumentKind, supplier order.Supplier, logo invoice.Logo) ([]byte, error) {
+	for _, s := range sample.Orders() {
+		if s.Name != "refunded" {
+			continue
+		}
+		for _, i := range s.Issues() {
+			if i.Document.Kind == kind {
+				pdf, _, err := invoice.Render(i.Order, i.Document, supplier, logo)
+				return pdf, err
+			}
+		}
+	}
+	return nil, fmt.Errorf("there is no document %q", kind)
+}
+
 // mails renders every mail that an order's history calls for, made with the
 // default templates, into files NAME-AUDIENCE-TYPE.html and .txt, and returns
 // the names without the sample's.
 func mails(dir string, s sample.Sample, supplier order.Supplier) ([]string, error) {
-	senders := []struct {
-		audience string
-		*notify.Sender
-	}{
-		{"customer", notify.NewCustomer(nil, nil, notify.Settings{PortalURL: "https://portal.kimmyai.io"}, time.Now)},
-		{"internal", notify.NewInternal(nil, nil, notify.Settings{PortalURL: "https://admin.kimmyai.io"}, time.Now)},
-	}
 	var names []string
 	for _, e := range s.Order.History {
-		for _, sender := range senders {
+		for _, sender := range senders() {
 			if !sender.Serves(e.Type) {
 				continue
 			}

@@ -1,9 +1,6 @@
-// Preview renders sample orders as documents and mails into one folder with an
-// index page, so that a person who changes a template or the layout sees
-// everything at once. It needs pdftoppm.
-//
-//	preview DIRECTORY
-package main
+// Package preview shows sample orders as documents and mails, so that a person
+// who changes a template, the branding or the layout sees what comes of it.
+package preview
 
 import (
 	_ "embed"
@@ -18,17 +15,6 @@ import (
 	"github.com/bbws/order-lambda/order"
 )
 
-func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: preview DIRECTORY")
-		os.Exit(2)
-	}
-	if err := run(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "preview:", err)
-		os.Exit(1)
-	}
-}
-
 //go:embed index.html
 var index string
 
@@ -40,7 +26,9 @@ type entry struct {
 	Mails     []string // customer-created, internal-created and so on
 }
 
-func run(dir string) error {
+// Write renders everything into one directory, with an index page. It needs
+// pdftoppm.
+func Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
