@@ -22,8 +22,8 @@ EMULATOR_MODULES := $(EMULATOR)/node_modules/.package-lock.json
 DYNAMODB_CLASS := $(EMULATOR)/node_modules/.java/DynamoDB.class
 DYNAMODB_JARS := $(EMULATOR)/node_modules/amplify-dynamodb-simulator/emulator
 
-# The page needs its renderer only; the tests and the contract's checks need the development packages, too.
-PAGE := local/page
+# The console needs what it serves only; the tests and the contract's checks need the development packages, too.
+PAGE := local/console
 PAGE_MODULES := $(PAGE)/node_modules/.package-lock.json
 PAGE_TOOLS := $(PAGE)/node_modules/.tools
 
@@ -60,7 +60,7 @@ $(DYNAMODB_CLASS): $(EMULATOR)/DynamoDB.java $(EMULATOR_MODULES) | tools
 	@javac --release 17 -d $(@D) -cp "$(DYNAMODB_JARS)/DynamoDBLocal.jar:$(DYNAMODB_JARS)/DynamoDBLocal_lib/*" $<
 
 $(PAGE_MODULES): $(PAGE)/package-lock.json | tools
-	@echo "installing the page's renderer (npm ci, about 15 MB)"
+	@echo "installing what the console serves (npm ci, about 15 MB)"
 	@npm --prefix $(PAGE) ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
@@ -103,7 +103,7 @@ SERVICE = $(shell go list ./... | grep -v -e /local/ -e /local$$ -e /deploy | pa
 ifdef PKG
 test:
 	@case $$(go list -test -deps ./$(PKG)/...) in \
-		*/local/page*) $(MAKE) -s $(EMULATORS) $(PAGE_TOOLS) ;; \
+		*/local/console*) $(MAKE) -s $(EMULATORS) $(PAGE_TOOLS) ;; \
 		*/local/emulator*) $(MAKE) -s $(EMULATORS) ;; \
 	esac
 	@go test $(if $(RUN),-run '$(RUN)') ./$(PKG)/...

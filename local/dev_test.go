@@ -85,7 +85,7 @@ func copyOfSource(t *testing.T) string {
 		is.NoErr(os.WriteFile(file, content, 0o600))
 	}
 	is.NoErr(os.Mkdir(filepath.Join(dir, ".cache"), 0o750))
-	for _, installed := range []string{".cache/bin", "local/emulator/node_modules", "local/page/node_modules"} {
+	for _, installed := range []string{".cache/bin", "local/emulator/node_modules", "local/console/node_modules"} {
 		is.NoErr(os.Symlink(filepath.Join(root, installed), filepath.Join(dir, installed)))
 	}
 	return dir
@@ -98,7 +98,7 @@ type dev struct {
 	mail string // URL of the inbox
 }
 
-const handlerFile, page = "roles/api.go", "local/page/page.css"
+const handlerFile, page = "roles/api.go", "local/console/console.css"
 
 func (d dev) handler(t *testing.T) {
 	saved := edit(t, handlerFile, `"There is no such order."`, `"No such order here."`)
@@ -139,7 +139,7 @@ func (d dev) brokenTemplate(t *testing.T) {
 
 func (d dev) stylesheet(t *testing.T) {
 	saved := edit(t, page, "{", "{ /* changed */")
-	for !strings.Contains(d.get(t, d.api.URL+"/page.css"), "{ /* changed */") {
+	for !strings.Contains(d.get(t, d.api.URL+"/console.css"), "{ /* changed */") {
 	}
 	t.Logf("after %.3f s", time.Since(saved).Seconds())
 }

@@ -23,6 +23,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bbws/order-lambda/local/console"
 	"github.com/bbws/order-lambda/local/emulator"
 	"github.com/bbws/order-lambda/local/gateway"
 	"github.com/bbws/order-lambda/local/preview"
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 		return serve(ctx, out, command, stack.Options{
-			Address: net.JoinHostPort("127.0.0.1", *port), Quick: !*windows, Page: command != "demo",
+			Address: net.JoinHostPort("127.0.0.1", *port), Quick: !*windows,
 		})
 	case "preview":
 		if len(args) != 1 {
@@ -102,7 +103,11 @@ func serve(ctx context.Context, out io.Writer, command string, options stack.Opt
 	t := trail{out: out, start: time.Now()}
 	steps := narrator{out: out}
 	options.Progress, options.OnLog = func(what string) { t.step("%s", what) }, steps.line
-	s, err := stack.Start(ctx, options)
+	start := stack.Start
+	if stay {
+		start = console.Start
+	}
+	s, err := start(ctx, options)
 	if err != nil {
 		return err
 	}
@@ -135,7 +140,7 @@ func serve(ctx context.Context, out io.Writer, command string, options stack.Opt
 		"{token}", token, "{tenant}", tenant, "{logs}", options.LogDir, "{env}", env,
 	)
 	_, _ = fmt.Fprint(out, values.Replace(`
-page     {url}
+console  {url}
 API      {url}/v1.0
 inbox    {mail}
 S3       {s3}/{documents}

@@ -108,7 +108,7 @@ func duplicates(t *testing.T) {
 	id := lambdaapi.NewID()
 	const times = 5
 	for range times {
-		_, err := service.SendCreation(t.Context(), creation(u, id, "cart-good"))
+		_, err := service.Deliver(t.Context(), recorder, creation(u, id, "cart-good"))
 		is.NoErr(err)
 	}
 	eventually(t, "every message is handled", func() bool { return handled(recorder, id) == times })

@@ -244,7 +244,7 @@ func deleted(t *testing.T) {
 		},
 	})
 	is.NoErr(err)
-	_, err = service.SendCreation(t.Context(), creation(u, id, "cart-good"))
+	_, err = service.Deliver(t.Context(), recorder, creation(u, id, "cart-good"))
 	is.NoErr(err)
 	for _, role := range append(mailers(), documenter) {
 		_, err := service.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{

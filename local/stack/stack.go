@@ -41,7 +41,6 @@ import (
 	"github.com/bbws/order-lambda/local/emulator"
 	"github.com/bbws/order-lambda/local/gateway"
 	"github.com/bbws/order-lambda/local/lambdaapi"
-	"github.com/bbws/order-lambda/local/page"
 	"github.com/bbws/order-lambda/local/poller"
 	"github.com/bbws/order-lambda/notify/templates"
 )
@@ -100,8 +99,15 @@ type Options struct {
 	// request on.
 	Around func(role string, aws http.Handler) http.Handler
 
-	// Page says that the API's address also serves the page for people.
-	Page bool
+	// AroundCarts, if set, is put in front of the Cart API.
+	AroundCarts func(carts http.Handler) http.Handler
+
+	// OnInvoke, if set, is told of every invocation before it begins, and calls
+	// back with its end. Invocations run at the same time.
+	OnInvoke func(role string, event []byte) (ended func(answer []byte, err error))
+
+	// Other, if set, answers at the API's address what is outside of the API.
+	Other http.Handler
 
 	// LogDir, if set, is where each role's log goes as <role>.log, anew.
 	LogDir string
@@ -215,11 +221,7 @@ func (s *Stack) start(ctx context.Context) error {
 	if err := s.run(ctx, db, cloud, binary); err != nil {
 		return err
 	}
-	handler, err := s.gateway()
-	if err != nil {
-		return err
-	}
-	s.serve(api, handler)
+	s.serve(api, s.gateway())
 	return nil
 }
 
@@ -369,7 +371,11 @@ func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.
 		return err
 	}
 	s.CartURL = "http://" + carts.Addr().String()
-	s.serve(carts, cartstub.New())
+	stub := cartstub.New()
+	if s.options.AroundCarts != nil {
+		stub = s.options.AroundCarts(stub)
+	}
+	s.serve(carts, stub)
 	rie, err := emulator.RuntimeInterface()
 	if err != nil {
 		return err
@@ -480,7 +486,7 @@ func (s *Stack) queue(ctx context.Context, name string) *poller.Queue {
 	queue := &poller.Queue{
 		Client: s.SQS, QueueURL: s.QueueURL(name), QueueARN: arn("sqs", queueName(role)),
 		BatchSize: role.BatchSize, Window: time.Duration(role.BatchWindow) * time.Second, MaxConcurrency: role.MaxConcurrency,
-		Function: s.functions[name],
+		Function: s.function(name),
 		Observe: func(event events.SQSEvent, failed []string, err error) {
 			if err != nil && s.options.Quick {
 				s.release(context.WithoutCancel(ctx), name, event)
@@ -503,7 +509,7 @@ func (s *Stack) stream(ctx context.Context, client poller.Streams, name string) 
 	role := s.roles[name]
 	stream := &poller.Stream{
 		Client: client, StreamARN: aws.ToString(table.Table.LatestStreamArn),
-		BatchSize: role.Stream.BatchSize, Filter: role.Stream.Filter, Function: s.functions[name], Wait: streamWait,
+		BatchSize: role.Stream.BatchSize, Filter: role.Stream.Filter, Function: s.function(name), Wait: streamWait,
 		Observe: func(records []poller.Record, failed []string, err error) {
 			s.batches.add(Batch{Role: name, Changes: records, Failed: failed, Err: err})
 		},
@@ -524,23 +530,38 @@ func (s *Stack) release(ctx context.Context, role string, event events.SQSEvent)
 }
 
 // gateway returns the API with what else its address serves.
-func (s *Stack) gateway() (http.Handler, error) {
-	config := gateway.Config{Stage: Environment, AllowOrigin: "*"}
+func (s *Stack) gateway() http.Handler {
+	config := gateway.Config{Stage: Environment, AllowOrigin: "*", Other: s.options.Other}
 	for name, role := range s.roles {
 		if !role.IsConsumer() {
-			route := gateway.Route{Method: role.Method, Path: role.Path, Function: s.functions[name]}
+			route := gateway.Route{Method: role.Method, Path: role.Path, Function: s.function(name)}
 			config.Routes = append(config.Routes, route)
 		}
 	}
-	if !s.options.Page {
-		return gateway.New(config), nil
+	return gateway.New(config)
+}
+
+// function returns a role's function for those who invoke it.
+func (s *Stack) function(name string) poller.Invoker {
+	if s.options.OnInvoke == nil {
+		return s.functions[name]
 	}
-	root, err := emulator.Root()
-	if err != nil {
-		return nil, err
-	}
-	config.Other, err = page.Handler(root, source{s})
-	return gateway.New(config), err
+	return observed{s.functions[name], name, s.options.OnInvoke}
+}
+
+// observed tells of a function's invocations.
+type observed struct {
+	poller.Invoker
+	role string
+	told func(role string, event []byte) (ended func(answer []byte, err error))
+}
+
+// Invoke implements poller.Invoker.
+func (o observed) Invoke(ctx context.Context, payload []byte, trace string) ([]byte, error) {
+	ended := o.told(o.role, payload)
+	answer, err := o.Invoker.Invoke(ctx, payload, trace)
+	ended(answer, err)
+	return answer, err
 }
 
 // listen opens a loopback address, any free one if it is empty.

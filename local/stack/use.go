@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -42,7 +43,7 @@ func (s *Stack) Client(id gateway.Identity) (gateway.Client, error) {
 
 // Invoke runs a role on an event, past the API and the queues.
 func (s *Stack) Invoke(ctx context.Context, role string, event []byte) ([]byte, error) {
-	return s.functions[role].Invoke(ctx, event, "")
+	return s.function(role).Invoke(ctx, event, "")
 }
 
 // IsConsumer reports whether a role gets batches rather than requests.
@@ -71,17 +72,6 @@ func (s *Stack) DeadQueueURL(role string) string { return queueURL(deadQueueName
 // part.
 func queueURL(name string) string {
 	return "http://sqs." + emulator.Region + ".localhost/" + account + "/" + name
-}
-
-// SendCreation puts a creation message on the queue of order_creator_record, as
-// another producer would.
-func (s *Stack) SendCreation(ctx context.Context, body string) (messageID string, err error) {
-	in := sqs.SendMessageInput{QueueUrl: aws.String(s.QueueURL(recorder)), MessageBody: aws.String(body)}
-	sent, err := s.SQS.SendMessage(ctx, &in)
-	if err != nil {
-		return "", err
-	}
-	return aws.ToString(sent.MessageId), nil
 }
 
 // PutObject stores an object with the content type of its name.
@@ -126,12 +116,89 @@ type Message struct{ MessageID, Body string }
 // DeadLetters returns the messages of a role's dead-letter queue and leaves
 // them there.
 func (s *Stack) DeadLetters(ctx context.Context, role string) ([]Message, error) {
-	return s.messages(ctx, deadQueueName(s.roles[role]))
+	return s.Messages(ctx, deadQueueName(s.roles[role]))
+}
+
+// A Queue says how full a queue is.
+type Queue struct {
+	Role      string `json:"role"`  // that it feeds; "" for the table's stream, which has dead letters only
+	Queue     string `json:"queue"` // its name; "" for the stream
+	DeadQueue string `json:"deadQueue"`
+	Waiting   int    `json:"waiting"`  // to be received now
+	Delayed   int    `json:"delayed"`  // to be received later
+	InFlight  int    `json:"inFlight"` // received, and neither deleted nor back
+	Dead      int    `json:"dead"`     // in its dead-letter queue
+}
+
+// Queues returns how full the queues are, the first one of the flow first.
+func (s *Stack) Queues(ctx context.Context) ([]Queue, error) {
+	var all []struct {
+		Name                                                                       string
+		ApproximateMessageCount, ApproximateInflightCount, ApproximateDelayedCount int
+	}
+	if err := getJSON(ctx, *s.SQS.Options().BaseEndpoint+"/_fauxqs/queues", &all); err != nil {
+		return nil, err
+	}
+	first := s.roles[recorder]
+	queues := []Queue{
+		{Role: recorder, Queue: queueName(first), DeadQueue: deadQueueName(first)},
+		{DeadQueue: first.Stream.DeadLetters + "-" + Environment},
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.roles)) {
+		if role := s.roles[name]; role.IsConsumer() && name != recorder {
+			queues = append(queues, Queue{Role: name, Queue: queueName(role), DeadQueue: deadQueueName(role)})
+		}
+	}
+	for _, found := range all {
+		for i := range queues {
+			switch q := &queues[i]; found.Name {
+			case q.Queue:
+				q.Waiting, q.Delayed = found.ApproximateMessageCount, found.ApproximateDelayedCount
+				q.InFlight = found.ApproximateInflightCount
+			case q.DeadQueue:
+				q.Dead = found.ApproximateMessageCount + found.ApproximateInflightCount
+			}
+		}
+	}
+	return queues, nil
+}
+
+// Deliver puts a message on a consumer's queue.
+func (s *Stack) Deliver(ctx context.Context, role, body string) (messageID string, err error) {
+	in := sqs.SendMessageInput{QueueUrl: aws.String(s.QueueURL(role)), MessageBody: aws.String(body)}
+	sent, err := s.SQS.SendMessage(ctx, &in)
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(sent.MessageId), nil
+}
+
+// Redrive delivers the messages of a consumer's dead-letter queue again, and
+// returns how many they were.
+func (s *Stack) Redrive(ctx context.Context, role string) (n int, err error) {
+	dead := aws.String(s.DeadQueueURL(role))
+	for {
+		in := sqs.ReceiveMessageInput{QueueUrl: dead, MaxNumberOfMessages: 10}
+		found, err := s.SQS.ReceiveMessage(ctx, &in)
+		if err != nil || len(found.Messages) == 0 {
+			return n, err
+		}
+		for _, m := range found.Messages {
+			if _, err := s.Deliver(ctx, role, aws.ToString(m.Body)); err != nil {
+				return n, err
+			}
+			gone := sqs.DeleteMessageInput{QueueUrl: dead, ReceiptHandle: m.ReceiptHandle}
+			if _, err := s.SQS.DeleteMessage(ctx, &gone); err != nil {
+				return n, err
+			}
+			n++
+		}
+	}
 }
 
 // Published returns the events that the topic had, as another system gets them.
 func (s *Stack) Published(ctx context.Context) ([]order.Event, error) {
-	messages, err := s.messages(ctx, otherQueue)
+	messages, err := s.Messages(ctx, otherQueue)
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +211,8 @@ func (s *Stack) Published(ctx context.Context) ([]order.Event, error) {
 	return all, nil
 }
 
-// messages looks into a queue.
-func (s *Stack) messages(ctx context.Context, name string) ([]Message, error) {
+// Messages returns the messages of a queue and leaves them there.
+func (s *Stack) Messages(ctx context.Context, name string) ([]Message, error) {
 	var queue struct {
 		Messages struct {
 			Ready    []Message

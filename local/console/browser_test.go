@@ -1,4 +1,4 @@
-package page_test
+package console_test
 
 import (
 	"bytes"
@@ -12,20 +12,21 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/bbws/order-lambda/local/console"
 	"github.com/bbws/order-lambda/local/emulator"
 	"github.com/bbws/order-lambda/local/stack"
 )
 
 var (
 	root    string       // of the repository
-	service *stack.Stack // the whole, with its page
+	service *stack.Stack // the whole, with its console
 )
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		var err error
 		if root, err = emulator.Root(); err == nil {
-			service, err = stack.Start(context.Background(), stack.Options{Quick: true, Page: true})
+			service, err = console.Start(context.Background(), stack.Options{Quick: true})
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -36,8 +37,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// TestInBrowser places an order on the page, watches it become recorded, opens
-// its invoice and reads its mail. The screenshots are in out/.
+// TestInBrowser uses the console in a browser; browser.mjs says how. The
+// screenshots are in out/.
 func TestInBrowser(t *testing.T) {
 	is := is.New(t)
 	node, err := exec.LookPath("node")
@@ -51,7 +52,7 @@ func TestInBrowser(t *testing.T) {
 	browse.Stdout, browse.Stderr = &said, &said
 	err = browse.Run()
 	t.Logf("%s", said.String())
-	is.NoErr(err) // nothing is wrong with the page
+	is.NoErr(err) // nothing is wrong with the console
 }
 
 // chromium returns the path of a browser: the one that CHROMIUM names, or the

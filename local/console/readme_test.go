@@ -1,4 +1,4 @@
-package page_test
+package console_test
 
 import (
 	"os"
