@@ -17,8 +17,6 @@ import (
 )
 
 const (
-	// street is on every billing address, and in no log.
-	street = "17 Unlisted Lane"
 	// payers is the group that may set payments, where there is one.
 	payers = "payments"
 	// unknownType is a type of events that no consumer serves.
@@ -120,7 +118,7 @@ func (sim *simulation) order(n int) {
 		"customerName": promise.Marker(a.Tenant) + " customer",
 		"cartId":       wi.CartID,
 		"billingAddress": map[string]any{
-			"street": street, "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
+			"street": promise.Street, "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
 		},
 	}
 	if kind == "campaign" {

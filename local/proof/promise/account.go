@@ -5,6 +5,7 @@
 package promise
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -186,6 +187,9 @@ func Tenants() []string { return []string{"acme", "bloom", "cumulus", "dunes"} }
 // Marker is a text that stands in whatever belongs to a tenant, and in nothing
 // else.
 func Marker(tenant string) string { return "Zz" + tenant + "zZ" }
+
+// Street is on every billing address, and in no log.
+const Street = "17 Unlisted Lane"
 
 // A Change is a PUT of a client.
 type Change struct {
@@ -377,8 +381,9 @@ type Mail struct {
 	about string // the order, the role and the sequence of the entry
 }
 
-// Sent notes that SES took a mail. It finds one about nothing.
-func (a *Account) Sent(m *Mail) {
+// Sent notes that SES took a mail, and returns what its key in the ledger ends
+// with. It finds one about nothing.
+func (a *Account) Sent(m *Mail) (about string) {
 	id := m.Tags["orderId"]
 	subject, number, _ := strings.Cut(m.Subject, ": ")
 	item := a.Last(id)
@@ -391,9 +396,10 @@ func (a *Account) Sent(m *Mail) {
 	}
 	if sequence == 0 || number != item.Text("orderNumber") {
 		a.Broken("order %s: a mail %q by %s about nothing", id, m.Subject, m.By.Name)
-		return
+		return ""
 	}
 	m.about = fmt.Sprintf("%s#%s#%d", id, m.By.Role, sequence)
+	return m.about
 }
 
 // Noted reports whether the ledger shows a mail like m as sent.
@@ -413,6 +419,24 @@ func mailTypes(role string) map[string]string {
 	return map[string]string{
 		"Order Confirmation": "order.created", "Payment Received": "order.paid", "Order Completed": "order.completed",
 		"Order Cancelled": "order.cancelled", "Refund": "order.refunded",
+	}
+}
+
+// Logged notes what the metrics in a line of a role's log count. It finds what
+// is personal.
+func (a *Account) Logged(line []byte) {
+	if bytes.Contains(line, []byte("@")) || bytes.Contains(line, []byte(Street)) {
+		a.Broken("personal data in the log: %s", line)
+	}
+	if bytes.Contains(line, []byte(`"_aws"`)) {
+		var m struct{ Duplicates, MailFallbacks, MessagesDelayed, EventsPublished int }
+		if err := json.Unmarshal(line, &m); err != nil {
+			a.Broken("metrics that are no JSON: %s", line)
+		}
+		a.Add("duplicates suppressed", m.Duplicates)
+		a.Add("mails without template", m.MailFallbacks)
+		a.Add("messages put off", m.MessagesDelayed)
+		a.Add("events published", m.EventsPublished)
 	}
 }
 

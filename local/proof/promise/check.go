@@ -78,10 +78,16 @@ func (a *Account) ReadOrder(api API, reader Actor, wi *Wish, byNumber bool) {
 	}
 }
 
-// Read reads a wish's order that was accepted. It is never unknown before
-// somebody deletes it, and always after.
+// Read reads a wish's order that was accepted, and judges what it is shown.
 func (a *Account) Read(api API, reader Actor, wi *Wish) Call {
 	c := api.Get(reader, wi.OrderID)
+	a.Shown(reader, wi, c)
+	return c
+}
+
+// Shown judges what a reader was shown of a wish's order that was accepted. It
+// is never unknown before somebody deletes it, and always after.
+func (a *Account) Shown(reader Actor, wi *Wish, c Call) {
 	gone, before := a.Deletion(wi.OrderID)
 	before = before && gone <= c.Run.Since
 	switch {
@@ -92,7 +98,6 @@ func (a *Account) Read(api API, reader Actor, wi *Wish) Call {
 	case c.Status == http.StatusNotFound && gone == 0 && len(wi.Posts) > 0 && reader.Tenant == wi.Actor.Tenant:
 		a.Broken("order %s: GET was answered 404 after it was accepted", wi.OrderID)
 	}
-	return c
 }
 
 // isRecorded reports whether an order's item is one of a recorded order.
