@@ -223,6 +223,19 @@ func kill(environments []*environment) {
 	gone.Wait()
 }
 
+// Processes returns the ids of the function's processes that are there, without
+// the emulators above them.
+func (f *Function) Processes() (ids []int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, env := range f.environments {
+		if id := int(env.process.Load()); id != 0 && isChild(id, env.command.Process.Pid) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Close ends all environments and fails the invocations that are not done. No
 // process is left when it returns.
 func (f *Function) Close() {

@@ -244,7 +244,9 @@ func TestKillAndClose(t *testing.T) {
 	f := newFunction(t, nil)
 	a, err := f.invoke(t.Context(), "", "")
 	is.NoErr(err)
+	is.Equal(f.Processes(), []int{a.Process})
 	f.Kill()
+	is.Equal(len(f.Processes()), 0)
 	is.Equal(syscall.Kill(a.Process, 0), syscall.ESRCH) // killed: the process is gone
 	b, err := f.invoke(t.Context(), "", "")
 	is.NoErr(err)

@@ -8,3 +8,6 @@ import "syscall"
 // reaches the parent only. If the parent dies without ending it, the emulator
 // keeps running.
 func processAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// isChild reports whether a process is the child of another. It cannot tell.
+func isChild(_, _ int) bool { return true }

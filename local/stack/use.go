@@ -62,6 +62,9 @@ func (s *Stack) Replace() {
 	}
 }
 
+// Processes returns the ids of a role's processes that have started.
+func (s *Stack) Processes(role string) []int { return s.functions[role].Processes() }
+
 // QueueURL returns the URL of a consumer's queue.
 func (s *Stack) QueueURL(role string) string { return queueURL(queueName(s.roles[role])) }
 
@@ -196,9 +199,25 @@ func (s *Stack) Redrive(ctx context.Context, role string) (n int, err error) {
 	}
 }
 
+// Waiting returns the messages of a role's queue, also those in work or put
+// off, and leaves them there.
+func (s *Stack) Waiting(ctx context.Context, role string) ([]Message, error) {
+	return s.Messages(ctx, queueName(s.roles[role]))
+}
+
+// LostEvents returns the dead letters of the table's stream and leaves them
+// there.
+func (s *Stack) LostEvents(ctx context.Context) ([]Message, error) {
+	return s.Messages(ctx, s.roles[recorder].Stream.DeadLetters+"-"+Environment)
+}
+
+// Heard returns the messages of another system, which hears every event, in the
+// order in which they came.
+func (s *Stack) Heard(ctx context.Context) ([]Message, error) { return s.Messages(ctx, otherQueue) }
+
 // Published returns the events that the topic had, as another system gets them.
 func (s *Stack) Published(ctx context.Context) ([]order.Event, error) {
-	messages, err := s.Messages(ctx, otherQueue)
+	messages, err := s.Heard(ctx)
 	if err != nil {
 		return nil, err
 	}
