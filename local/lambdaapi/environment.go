@@ -128,7 +128,7 @@ func (e *environment) listening(ctx context.Context) error {
 
 // kill ends both processes and returns when they are gone.
 func (e *environment) kill() {
-	if process := int(e.process.Load()); process != 0 {
+	if process := int(e.process.Load()); process != 0 && isChild(process, e.command.Process.Pid) {
 		_ = syscall.Kill(-process, syscall.SIGKILL) // it may be gone
 		for end := time.Now().Add(killTimeout); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			if errors.Is(syscall.Kill(process, 0), syscall.ESRCH) {

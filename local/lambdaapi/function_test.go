@@ -284,6 +284,21 @@ func TestReplace(t *testing.T) {
 	is.Equal(again.Process, first.Process)
 }
 
+func TestProcessThatDiesIdle(t *testing.T) {
+	is := is.New(t)
+	f := newFunction(t, nil)
+	a, err := f.invoke(t.Context(), "", "")
+	is.NoErr(err)
+	is.NoErr(syscall.Kill(-a.Process, syscall.SIGKILL))
+	for len(f.Processes()) > 0 && t.Context().Err() == nil { // its id may be somebody else's from now on
+		time.Sleep(time.Millisecond)
+	}
+	f.Kill()
+	b, err := f.invoke(t.Context(), "", "")
+	is.NoErr(err) // by a new environment
+	is.True(a.Process != b.Process)
+}
+
 func TestThrottlesAboveTheAccountLimit(t *testing.T) {
 	is := is.New(t)
 	f := newFunction(t, func(c *lambdaapi.Config) { c.Program = "/bin/cat" })
