@@ -85,7 +85,8 @@ func copyOfSource(t *testing.T) string {
 		is.NoErr(os.WriteFile(file, content, 0o600))
 	}
 	is.NoErr(os.Mkdir(filepath.Join(dir, ".cache"), 0o750))
-	for _, installed := range []string{".cache/bin", "local/emulator/node_modules", "local/console/node_modules"} {
+	modules := filepath.Dir(page) + "/node_modules"
+	for _, installed := range []string{".cache/bin", "local/emulator/node_modules", modules} {
 		is.NoErr(os.Symlink(filepath.Join(root, installed), filepath.Join(dir, installed)))
 	}
 	return dir
@@ -139,7 +140,7 @@ func (d dev) brokenTemplate(t *testing.T) {
 
 func (d dev) stylesheet(t *testing.T) {
 	saved := edit(t, page, "{", "{ /* changed */")
-	for !strings.Contains(d.get(t, d.api.URL+"/console.css"), "{ /* changed */") {
+	for !strings.Contains(d.get(t, d.api.URL+"/"+filepath.Base(page)), "{ /* changed */") {
 	}
 	t.Logf("after %.3f s", time.Since(saved).Seconds())
 }
