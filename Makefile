@@ -119,6 +119,7 @@ test: $(EMULATORS) $(PAGE_TOOLS) ## all tests, with the race detector and covera
 endif
 
 lint: $(GOLANGCI_LINT) ## run the linters, and look for functions that nothing calls
+	@echo "go vet, golangci-lint and deadcode (minutes the first time)"
 	@go vet ./...
 	@$(GOLANGCI_LINT) run ./...
 	@dead=$$($(DEADCODE) -test ./...) || exit 1; if [ -n "$$dead" ]; then echo "$$dead" >&2; exit 1; fi

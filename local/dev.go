@@ -65,7 +65,7 @@ func watch(ctx context.Context, out io.Writer, root string, s *stack.Stack) erro
 		case <-ctx.Done():
 			return nil
 		case err := <-watcher.Errors:
-			return err
+			d.say("%v: a change may have been missed", err)
 		case event := <-watcher.Events:
 			if event.Op == fsnotify.Chmod || strings.HasPrefix(filepath.Base(event.Name), ".") {
 				continue
@@ -129,11 +129,11 @@ func (d *developer) take(ctx context.Context, files []string) {
 		taken = true
 	}
 	if slices.ContainsFunc(files, ofFunctions) {
-		if _, err := stack.Build(ctx); err != nil {
-			d.say("%s: %v\nThe functions stay as they were.", what, err)
-			return
+		_, err := stack.Build(ctx)
+		if err != nil {
+			d.say("%s: %v\nThe code of the functions stays as it was.", what, err)
 		}
-		taken = true
+		taken = taken || err == nil
 	}
 	if taken {
 		d.stack.Replace()
@@ -151,7 +151,7 @@ func ofFunctions(file string) bool {
 
 // ofStack reports whether a file is part of this program.
 func ofStack(file string) bool {
-	return isSource(file) && inProgram(file) || file == "deploy/roles.json" || file == "roles/openapi.yaml"
+	return isSource(file) && inProgram(file) || file == "deploy/roles.json"
 }
 
 func isSource(file string) bool {

@@ -112,7 +112,7 @@ func (d dev) handler(t *testing.T) {
 func (d dev) broken(t *testing.T) {
 	is := is.New(t)
 	edit(t, handlerFile, `"No such order here."`, `No such order`)
-	d.out.await(t, `(roles/api.go:\d+:\d+: syntax error.*)\n.*The functions stay as they were`)
+	d.out.await(t, `(roles/api.go:\d+:\d+: syntax error.*)\n.*The code of the functions stays as it was`)
 	is.Equal(d.missing(t), "No such order here.")
 	edit(t, handlerFile, `No such order`, `"No such order at all."`)
 	for d.missing(t) != "No such order at all." {
