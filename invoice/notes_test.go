@@ -101,21 +101,22 @@ func TestNothingToPay(t *testing.T) {
 // The recipient is identified on every document.
 func TestRecipient(t *testing.T) {
 	for name, c := range map[string]struct {
-		company, fullName string
-		want              []string // the first lines
+		company, fullName, customer string
+		want                        []string // the first lines
 	}{
-		"a company":            {"Karoo CC", "T. Example", []string{"Karoo CC", "T. Example", "12 Long Street"}},
-		"a company alone":      {"Karoo CC", "", []string{"Karoo CC", "12 Long Street"}},
-		"a person":             {"", "T. Example", []string{"T. Example", "12 Long Street"}},
-		"a person twice":       {"T. Example", "T. Example", []string{"T. Example", "12 Long Street"}},
-		"nobody":               {"", "", []string{"thandi@example.co.za", "12 Long Street"}},
-		"an unknown script":    {"", "山田", []string{"□□", "thandi@example.co.za", "12 Long Street"}},
-		"a partly unknown one": {"Karoo 株式会社", "T. Example", []string{"Karoo □□□□", "T. Example", "thandi@example.co.za"}},
+		"a company":            {"Karoo CC", "T. Example", "", []string{"Karoo CC", "T. Example", "12 Long Street"}},
+		"a company alone":      {"Karoo CC", "", "", []string{"Karoo CC", "12 Long Street"}},
+		"a person":             {"", "T. Example", "Somebody", []string{"T. Example", "12 Long Street"}},
+		"a person twice":       {"T. Example", "T. Example", "", []string{"T. Example", "12 Long Street"}},
+		"the customer":         {"", "", "T. Example", []string{"T. Example", "12 Long Street"}},
+		"nobody":               {"", "", "", []string{"thandi@example.co.za", "12 Long Street"}},
+		"an unknown script":    {"", "山田", "", []string{"□□", "thandi@example.co.za", "12 Long Street"}},
+		"a partly unknown one": {"Karoo 株式会社", "T. Example", "", []string{"Karoo □□□□", "T. Example", "thandi@example.co.za"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			i := issue(t, "three-lines", order.ProForma)
-			i.Order.CustomerName = ""
+			i.Order.CustomerName = c.customer
 			i.Order.BillingAddress.Company, i.Order.BillingAddress.FullName = c.company, c.fullName
 			l := layIssue(t, i, testSupplier())
 			shown := texts(l)
