@@ -84,12 +84,12 @@ func (r *recorder) handle(ctx context.Context, m message) error {
 		logger(ctx).Info().Msg("order is deleted")
 		return nil
 	case err != nil:
-		return r.failed(ctx, c, m, err)
+		return r.failed(ctx, c, m, err, false)
 	case accepted.Recorded():
 		count(ctx, duplicates)
 		return nil
 	case malformed != nil:
-		return r.failed(ctx, c, m, &order.PermanentError{Reason: "message is malformed", Err: malformed})
+		return r.failed(ctx, c, m, &order.PermanentError{Reason: "message is malformed", Err: malformed}, false)
 	}
 	if m.last() && accepted.Status != order.Failed {
 		// Said before the work begins: whatever ends the process, the order
@@ -100,7 +100,7 @@ func (r *recorder) handle(ctx context.Context, m message) error {
 		}
 	}
 	if err := r.record(ctx, c, accepted, m.trace); err != nil {
-		return r.failed(ctx, c, m, err)
+		return r.failed(ctx, c, m, err, m.last())
 	}
 	return nil
 }
@@ -160,23 +160,23 @@ func (r *recorder) doubt(ctx context.Context, o order.Order, basket order.Cart) 
 }
 
 // failed returns the error of a message. If the order cannot be recorded, it
-// notes that on the order. A message that used up its deliveries goes to the
-// dead-letter queue, and an operator may send it again.
-func (r *recorder) failed(ctx context.Context, c order.Creation, m message, err error) error {
+// notes that on the order; one that is told already keeps the reason that it
+// gives, unless there is a better one. A message that used up its deliveries
+// goes to the dead-letter queue, and an operator may send it again.
+func (r *recorder) failed(ctx context.Context, c order.Creation, m message, err error, told bool) error {
 	if m.waits(err) {
 		return err
 	}
 	why := reason(err)
-	if why == "" && m.last() {
+	if why == "" && m.last() && !told {
 		why = notInTime
 	}
-	if why == "" {
-		return err
-	}
-	tidy, cancel := afterwards(ctx)
-	defer cancel()
-	if noteErr := r.orders.Fail(tidy, c.TenantID, c.OrderID, why); noteErr != nil {
-		err = fmt.Errorf("%w (and the order does not say so: %w)", err, noteErr)
+	if why != "" {
+		tidy, cancel := afterwards(ctx)
+		defer cancel()
+		if noteErr := r.orders.Fail(tidy, c.TenantID, c.OrderID, why); noteErr != nil {
+			err = fmt.Errorf("%w (and the order does not say so: %w)", err, noteErr)
+		}
 	}
 	if m.last() && !m.waits(err) {
 		count(ctx, ordersFailed)
