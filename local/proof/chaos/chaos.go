@@ -33,22 +33,55 @@ type Options struct {
 	Orders  int     // what clients and other producers want
 	Faulty  float64 // share of the calls that go wrong, 0 to 1
 	Deadly  float64 // share of the calls at which the invocation dies; at a fifth as many the handler panics
+	Hasty   float64 // share of the invocations that begin when their time is nearly over
+	Twice   float64 // share of the deliveries that are made again while they are handled
 	Clients int     // at a time
+	// Latency is how long a call takes at most.
+	Latency time.Duration
+	// Spread is the time within which a client begins with an order.
+	Spread  time.Duration
+	Outages []Outage
+	// MailRate is how many mails SES takes in a second; 0 stands for any number.
+	MailRate int
+	// InFlight is how many messages of a queue are received and not done with at
+	// a time; 0 stands for what SQS allows.
+	InFlight int
+	// Plain lets clients do nothing but place good orders, and nothing go wrong
+	// but what is said above.
+	Plain bool
 	// Watch lets the test log every event whose name contains it: part of the
 	// name of an invocation, an order, a client.
 	Watch string
 }
 
 // Default returns the options of an ordinary run: every fifth call goes wrong,
-// and one in two hundred is the end of its invocation.
+// one in two hundred is the end of its invocation, and two neighbours are down
+// for some time. In every other run SES takes few mails a second and SQS lets
+// few messages be in flight.
 func Default(seed uint64, orders int) Options {
-	return Options{Seed: seed, Orders: orders, Faulty: 0.2, Deadly: 0.005, Clients: 24}
+	o := Options{Seed: seed, Orders: orders, Faulty: 0.2, Deadly: 0.005, Hasty: 0.01, Twice: 0.03, Clients: 24, Spread: 8 * grid}
+	r := rand.New(rand.NewPCG(seed, 1))
+	for range 2 {
+		o.Outages = append(o.Outages, Outage{
+			Of:        pick(r, "cart", "ses", "sns", "s3", "dynamodb", "sqs SendMessage"),
+			From:      time.Duration(r.IntN(20)) * time.Minute,
+			For:       pick(r, time.Minute, 15*time.Minute, time.Hour),
+			Throttled: r.IntN(2) == 0,
+		})
+	}
+	if r.IntN(2) == 0 {
+		o.MailRate, o.InFlight = 2, 15
+	}
+	return o
 }
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
 // A Report is what happened in a run.
 type Report struct {
 	Options
 	Counts map[string]int
+	Outcome
 	// Broken says which promises were not kept. It is empty after a good run.
 	Broken []string
 	// Trace is a hash over everything that happened, in its order: two runs with
@@ -64,6 +97,10 @@ const (
 	// grid is the time between the moments at which calls are served. No pause of
 	// the service has a jitter that is longer and that the seed does not decide.
 	grid = time.Second
+	// patience is how long the gateway waits for a function. The service promises
+	// to answer within promised.
+	patience = 29 * time.Second
+	promised = 27 * time.Second
 	// mostSkew is how far a clock may be off. Two clocks may differ by twice as
 	// much: less than a mail's claim outlasts an invocation by (150 s − 30 s).
 	mostSkew = 50 * time.Second
@@ -95,8 +132,12 @@ type simulation struct {
 	report *Report
 	start  time.Time
 	world  *world.World
-	rng    *rand.Rand // decides in the scheduler only
-	calm   bool       // faults have ended
+	rng    *rand.Rand  // decides in the scheduler only
+	calm   bool        // faults have ended
+	until  func() bool // nothing more is delivered once it holds; may be nil
+	grid   time.Duration
+	// latency is how long the calls of a service take, by its name.
+	latency map[string]time.Duration
 
 	mu     sync.Mutex
 	steps  []*step
@@ -118,8 +159,11 @@ func newSimulation(t *testing.T, o Options, report *Report) *simulation {
 		start:   time.Now(),
 		rng:     rand.New(rand.NewPCG(o.Seed, 0)),
 		calls:   map[string]int{},
+		grid:    grid,
 		Account: promise.New(),
-		memory:  memory{deadNoise: map[*world.Queue]int{}},
+		memory: memory{
+			deadNoise: map[*world.Queue]int{}, gaveUp: map[string]*invocation{}, reached: map[string]map[string]time.Time{},
+		},
 	}
 	sim.deploy()
 	return sim
@@ -132,12 +176,17 @@ func (sim *simulation) clock() time.Time { return newYearsEve().Add(time.Since(s
 // rest without.
 func (sim *simulation) simulate() {
 	sim.startClients()
+	sim.turn("of the deployment", time.Duration(sim.rng.IntN(600))*time.Second, sim.redeploy)
 	sim.settle()
+	sim.unaided()
 	sim.calm = true
 	sim.startRetries()
 	sim.settle()
 	for range 2 { // Days later; and once more, to see that what is dead belongs there.
 		time.Sleep(36 * time.Hour)
+		if sim.o.Seed%2 == 0 {
+			sim.world.Table.Expire() // Or DynamoDB does so later.
+		}
 		for _, s := range sim.sources {
 			sim.Add("redriven", s.queue.Redrive())
 		}
@@ -175,13 +224,13 @@ func (sim *simulation) settle() {
 	begin := time.Now()
 	for {
 		synctest.Wait() // Whoever had a turn has come to his next step, or to the end.
-		sim.endOverdue()
+		sim.overdue()
 		if time.Since(begin) > mostDays*24*time.Hour {
 			sim.t.Fatalf("seed %d: the simulation does not come to rest: %d steps, %d invocations",
 				sim.o.Seed, len(sim.steps), len(sim.running))
 		}
 		ready := sim.ready()
-		if (len(ready) == 0 || sim.rng.IntN(5) == 0) && sim.poll() {
+		if (len(ready) == 0 || sim.rng.IntN(5) == 0) && !sim.over() && sim.poll() {
 			continue
 		}
 		if len(ready) > 0 {
@@ -198,6 +247,8 @@ func (sim *simulation) settle() {
 		time.Sleep(time.Until(until))
 	}
 }
+
+func (sim *simulation) over() bool { return sim.until != nil && sim.until() }
 
 func (sim *simulation) ready() []*step {
 	sim.mu.Lock()
@@ -218,9 +269,9 @@ func (sim *simulation) ready() []*step {
 func (sim *simulation) next() (time.Time, bool) {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
-	soon := gridAfter(time.Now())
-	if len(sim.running) > 0 {
-		return soon, true
+	soon := time.Now().Truncate(sim.grid).Add(sim.grid)
+	if len(sim.running) > 0 || sim.over() {
+		return soon, len(sim.running) > 0
 	}
 	var next time.Time
 	consider := func(t time.Time) {
@@ -242,14 +293,11 @@ func (sim *simulation) next() (time.Time, bool) {
 	if next.IsZero() {
 		return next, false
 	}
-	if next = next.Add(grid - 1).Truncate(grid); next.Before(soon) {
+	if next = next.Add(sim.grid - 1).Truncate(sim.grid); next.Before(soon) {
 		next = soon
 	}
 	return next, true
 }
-
-// gridAfter returns the next moment of the grid.
-func gridAfter(t time.Time) time.Time { return t.Truncate(grid).Add(grid) }
 
 // trace adds to the hash of what happened (FNV-1a).
 func (sim *simulation) trace(what string) {
@@ -276,7 +324,7 @@ func (sim *simulation) chance(what string) *rand.Rand {
 // happens decides about something that goes wrong with a probability, until the
 // faults end.
 func (sim *simulation) happens(r *rand.Rand, probability float64) bool {
-	return r.Float64() < probability && !sim.calm
+	return r.Float64() < probability && !sim.calm && !sim.o.Plain
 }
 
 // Table returns the runs as a table, a column each.

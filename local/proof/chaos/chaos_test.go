@@ -1,9 +1,13 @@
 package chaos_test
 
 import (
+	"cmp"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,12 +17,13 @@ import (
 )
 
 var (
-	seed   = flag.Uint64("seed", 1, "the seed of TestRun; 0 for one by chance")
-	orders = flag.Int("orders", 25, "how many orders TestRun places")
-	runs   = flag.Int("runs", 1, "how many runs TestRun makes, with seeds from seed on")
-	faulty = flag.Float64("faulty", 0.2, "the share of all calls that go wrong in TestRun")
-	deadly = flag.Float64("deadly", 0.005, "the share of all calls at which the process dies in TestRun")
-	watch  = flag.String("watch", "", "log every event of TestRun whose name contains this")
+	seed     = flag.Uint64("seed", 1, "the seed of TestRun; 0 for one by chance")
+	orders   = flag.Int("orders", 0, "how many orders TestRun and each row of TestOutage place; 0 for few")
+	runs     = flag.Int("runs", 1, "how many runs TestRun makes, with seeds from seed on")
+	faulty   = flag.Float64("faulty", 0.2, "the share of all calls that go wrong in TestRun")
+	deadly   = flag.Float64("deadly", 0.005, "the share of all calls at which the process dies in TestRun")
+	messages = flag.Int("messages", 500, "how many messages one tenant queues in TestRush")
+	watch    = flag.String("watch", "", "log every event of TestRun whose name contains this")
 )
 
 // TestRun is what `make chaos` runs: runs of any size from any seed, one by
@@ -31,7 +36,7 @@ func TestRun(t *testing.T) {
 	}
 	var reports []chaos.Report
 	for i := range *runs {
-		o := chaos.Default(first+uint64(i), *orders)
+		o := chaos.Default(first+uint64(i), cmp.Or(*orders, 25))
 		o.Faulty, o.Deadly, o.Watch = *faulty, *deadly, *watch
 		start := time.Now()
 		r := judge(t, o)
@@ -67,16 +72,26 @@ func judge(t *testing.T, o chaos.Options) chaos.Report {
 }
 
 func TestPromises(t *testing.T) {
-	for name, change := range map[string]func(*chaos.Options){
-		"a usual day":             func(o *chaos.Options) { o.Seed, o.Orders = 7, 60 },
-		"another":                 func(o *chaos.Options) { o.Seed, o.Orders = 8, 60 },
-		"nearly every other call": func(o *chaos.Options) { o.Faulty, o.Orders = 0.45, 8 },
-		"death everywhere":        func(o *chaos.Options) { o.Faulty, o.Deadly = 0, 0.05 },
-		"all at once":             func(o *chaos.Options) { o.Clients = o.Orders },
+	for _, tt := range []struct {
+		name   string
+		seed   uint64
+		orders int
+		change func(*chaos.Options)
+	}{
+		{"a usual day", 7, 60, func(*chaos.Options) {}},
+		{"another", 8, 60, func(*chaos.Options) {}},
+		{"nearly every other call", 2025, 8, func(o *chaos.Options) { o.Faulty = 0.45 }},
+		{"death everywhere", 2025, 30, func(o *chaos.Options) { o.Faulty, o.Deadly = 0, 0.05 }},
+		{"nothing but outages", 2027, 20, func(o *chaos.Options) { o.Faulty, o.Deadly = 0, 0 }},
+		{"no time", 3005, 15, func(o *chaos.Options) { o.Faulty, o.Hasty = 0.05, 0.9 }},
+		{"everything twice, and slow", 2028, 15, func(o *chaos.Options) {
+			o.Twice, o.Latency, o.Outages = 0.7, 2*time.Second, nil
+		}},
+		{"all at once", 2026, 15, func(o *chaos.Options) { o.Clients = o.Orders }},
 	} {
-		t.Run(name, func(t *testing.T) {
-			o := chaos.Default(2025, 15)
-			change(&o)
+		t.Run(tt.name, func(t *testing.T) {
+			o := chaos.Default(tt.seed, tt.orders)
+			tt.change(&o)
 			judge(t, o)
 		})
 	}
@@ -87,12 +102,78 @@ func TestPromises(t *testing.T) {
 func TestNothingDoubled(t *testing.T) {
 	is := is.New(t)
 	o := chaos.Default(7, 20)
-	o.Faulty, o.Deadly = 0, 0
+	o.Faulty, o.Deadly, o.Outages = 0, 0, nil
 	r := judge(t, o)
 	is.True(r.Counts["redeliveries"] > 0)          // messages come again
 	is.True(r.Counts["duplicates suppressed"] > 0) // and are noticed
 	is.Equal(r.Counts["mails sent twice"], 0)
-	is.Equal(r.Counts["numbers skipped"], 0)
+}
+
+// TestOutage shows what is left of outages of whole neighbours, of minutes and
+// of hours, without a hand in it: nothing.
+func TestOutage(t *testing.T) {
+	const minute = time.Minute
+	plain := func(of string, length, spread time.Duration, throttled bool) chaos.Options {
+		n := cmp.Or(*orders, 6)
+		o := chaos.Options{Seed: *seed, Orders: n, Clients: n, Plain: true, Spread: spread}
+		if length > 0 {
+			o.Outages = []chaos.Outage{{Of: of, From: minute, For: length, Throttled: throttled}}
+		}
+		return o
+	}
+	atOnce := plain("", 0, time.Second, false)
+	atOnce.MailRate = 5
+	var table strings.Builder
+	const format = "%-28s %8v %8v %8v %8v %8v %8v %8v %12v\n"
+	fmt.Fprintf(&table, format,
+		"down", "wanted", "accepted", "recorded", "documents", "mails", "dead", "calls", "last after")
+	for _, row := range []struct {
+		name string
+		o    chaos.Options
+	}{
+		{"cart, 1 min", plain("cart", minute, 3*minute, false)},
+		{"cart, 15 min", plain("cart", 15*minute, 17*minute, false)},
+		{"cart, 2 h", plain("cart", 2*time.Hour, 125*minute, false)},
+		{"cart, 12 h", plain("cart", 12*time.Hour, 12*time.Hour+5*minute, false)},
+		{"SES at 5/s, all at once", atOnce},
+		{"SES, 2 h", plain("ses", 2*time.Hour, 125*minute, false)},
+		{"SNS throttled, 10 min", plain("sns", 10*minute, 12*minute, true)},
+		{"S3 throttled, 10 min", plain("s3", 10*minute, 12*minute, true)},
+		{"table throttled, 10 min", plain("dynamodb", 10*minute, 12*minute, true)},
+		{"SQS sends, 10 min", plain("sqs SendMessage", 10*minute, 12*minute, false)},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			is := is.New(t)
+			r := judge(t, row.o)
+			calls := 0
+			for _, o := range row.o.Outages {
+				calls += r.Counts["calls during an outage of "+o.Of]
+			}
+			recorded, documents := r.Reached["recorded"], r.Reached["documented"]
+			mails := r.Reached["order_internal_notifier"] + r.Reached["customer_order_confirmation"]
+			fmt.Fprintf(&table, format,
+				row.name, row.o.Orders, r.Accepted, recorded, documents, mails, r.Dead, calls, r.Last)
+			is.Equal([]int{r.Accepted, recorded, documents, mails, r.Dead},
+				[]int{row.o.Orders, row.o.Orders, row.o.Orders, 2 * row.o.Orders, 0})
+		})
+	}
+	t.Logf("\n%s", table.String())
+
+	t.Run("cart, 30 h: a day is enough", func(t *testing.T) {
+		is := is.New(t)
+		r := judge(t, plain("cart", 30*time.Hour, 5*time.Minute, false))
+		is.Equal(r.Dead, r.Accepted-r.Reached["recorded"])
+		is.True(r.Dead > 0)
+	})
+}
+
+// TestRush holds that a quiet tenant does not wait for a noisy one.
+func TestRush(t *testing.T) {
+	is := is.New(t)
+	o := chaos.Options{Seed: *seed, Orders: 3, Plain: true}
+	took := chaos.Rush(t, o, *messages)
+	t.Logf("while another tenant queues %d: %v", *messages, took)
+	is.True(slices.Max(took) < 15*time.Second)
 }
 
 func TestReplay(t *testing.T) {

@@ -44,7 +44,14 @@ func (sim *simulation) request(a promise.Actor, role string, change func(*events
 	}
 	done := make(chan promise.Call)
 	sim.turn(a.Client, 0, func() {
-		sim.invoke(role, payload, func(inv *invocation, r result) {
+		answered := false
+		answer := func(c promise.Call) {
+			sim.Count(strings.TrimSpace(fmt.Sprintf("%s %d %s", role, c.Status, c.Code)))
+			sim.trace(fmt.Sprintf("%s answers %d", c.Run.Name, c.Status))
+			answered = true
+			done <- c
+		}
+		inv := sim.invoke(role, payload, func(inv *invocation, r result) {
 			c := promise.Call{Run: &inv.Run}
 			var res events.APIGatewayProxyResponse
 			if r.payload != nil {
@@ -57,11 +64,15 @@ func (sim *simulation) request(a promise.Actor, role string, change func(*events
 				}
 				c.Status, c.Header, c.Data, c.Code = res.StatusCode, res.Headers, body.Data, body.Code
 			}
-			inv.Status = c.Status
-			sim.Count(strings.TrimSpace(fmt.Sprintf("%s %d %s", role, c.Status, c.Code)))
-			sim.trace(fmt.Sprintf("%s answers %d", inv.Name, c.Status))
-			done <- c
+			if took := time.Since(inv.Start); r.payload != nil && took > promised {
+				sim.Broken("%s answered after %s", inv.Name, took)
+			}
+			if !answered {
+				inv.Status = c.Status
+				answer(c)
+			}
 		})
+		inv.giveUp = func() { answer(promise.Call{Run: &inv.Run, Status: http.StatusGatewayTimeout}) }
 	})
 	return <-done
 }
@@ -90,33 +101,17 @@ func (sim *simulation) startClients() {
 	}
 }
 
-// order does what a client does who wants an order.
-func (sim *simulation) order(n int) {
-	a := promise.Actor{Client: fmt.Sprintf("c%d", n), Groups: []string{payers}}
-	r := sim.chance("client " + a.Client)
-	sim.pause(a.Client, time.Duration(r.IntN(8))*grid)
-	all := promise.Tenants()
-	a.Tenant = all[0]
-	if r.IntN(2) == 0 {
-		a.Tenant = all[1+r.IntN(len(all)-1)]
-	}
-	kind, mailbox := "good", a.Client
-	if r.IntN(12) == 0 {
-		kinds := slices.Sorted(maps.Keys(promise.BadCarts()))
-		kind = kinds[r.IntN(len(kinds))]
-	}
-	wi := &promise.Wish{Actor: a, CartID: fmt.Sprintf("cart-%s-%d", kind, n), Refused: r.IntN(25) == 0}
-	if wi.Refused {
+// wish returns an order that somebody wants, and remembers it.
+func (sim *simulation) wish(n int, a promise.Actor, kind string, refused bool) *promise.Wish {
+	mailbox := a.Client
+	if refused {
 		mailbox = "refused-" + mailbox
 	}
+	wi := &promise.Wish{Actor: a, CartID: fmt.Sprintf("cart-%s-%d", kind, n), Refused: refused}
 	wi.Body = map[string]any{
-		"customerEmail": fmt.Sprintf(
-			"%s@%s.example",
-			mailbox,
-			promise.Marker(a.Tenant),
-		),
-		"customerName": promise.Marker(a.Tenant) + " customer",
-		"cartId":       wi.CartID,
+		"customerEmail": fmt.Sprintf("%s@%s.example", mailbox, promise.Marker(a.Tenant)),
+		"customerName":  promise.Marker(a.Tenant) + " customer",
+		"cartId":        wi.CartID,
 		"billingAddress": map[string]any{
 			"street": promise.Street, "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
 		},
@@ -125,8 +120,30 @@ func (sim *simulation) order(n int) {
 		wi.Body["campaignCode"] = "NOTHERE"
 	}
 	sim.mu.Lock()
+	defer sim.mu.Unlock()
 	sim.Wishes = append(sim.Wishes, wi)
-	sim.mu.Unlock()
+	return wi
+}
+
+// order does what a client does who wants an order.
+func (sim *simulation) order(n int) {
+	a := promise.Actor{Client: fmt.Sprintf("c%d", n), Groups: []string{payers}}
+	r := sim.chance("client " + a.Client)
+	sim.pause(a.Client, time.Duration(r.IntN(int(sim.o.Spread/grid)))*grid)
+	all := promise.Tenants()
+	a.Tenant = all[0]
+	if r.IntN(2) == 0 {
+		a.Tenant = all[1+r.IntN(len(all)-1)]
+	}
+	if sim.o.Plain {
+		sim.post(sim.wish(n, a, "good", false), r)
+		return
+	}
+	kind := "good"
+	if r.IntN(12) == 0 {
+		kind = pick(r, slices.Sorted(maps.Keys(promise.BadCarts()))...)
+	}
+	wi := sim.wish(n, a, kind, r.IntN(25) == 0)
 	switch p := r.IntN(100); {
 	case p < 10:
 		sim.produce(n, wi, r)
@@ -143,8 +160,33 @@ func (sim *simulation) order(n int) {
 		after := time.Duration(r.IntN([]int{20, 1800}[r.IntN(2)])) * time.Second
 		sim.turn("operator of "+a.Client, after, func() { sim.erase(a.Tenant, wi.OrderID) })
 	}
+	if r.IntN(10) == 0 {
+		sim.trespass(wi)
+	}
 	if r.IntN(2) == 0 {
 		sim.change(wi, r)
+	}
+}
+
+// trespass lets a client of another tenant try to read and to change an order,
+// and to list its tenant's.
+func (sim *simulation) trespass(wi *promise.Wish) {
+	a := promise.Actor{Client: wi.Actor.Client + "x", Groups: []string{payers}, Tenant: promise.Tenants()[0]}
+	if a.Tenant == wi.Actor.Tenant {
+		a.Tenant = promise.Tenants()[1]
+	}
+	for _, role := range []string{"get_order", "update_order", "list_orders"} {
+		c := sim.request(a, role, func(e *events.APIGatewayProxyRequest) {
+			e.PathParameters = map[string]string{"orderId": wi.OrderID, "tenantId": wi.Actor.Tenant}
+			e.Body = `{"status": "cancelled"}`
+		})
+		want := http.StatusNotFound
+		if role == "list_orders" {
+			want = http.StatusForbidden
+		}
+		if c.Status != want && !c.Lost() {
+			sim.Broken("order %s: %s was answered %d to a stranger", wi.OrderID, role, c.Status)
+		}
 	}
 }
 
@@ -245,8 +287,8 @@ func (sim *simulation) post(wi *promise.Wish, r *rand.Rand) {
 		sim.posted(wi, once(client, nil))
 		<-both
 	}
-	for try := 0; wi.OrderID == "" && try < 6; try++ {
-		sim.pause(client, time.Duration(try)*time.Second)
+	for try := 0; wi.OrderID == "" && try < 12; try++ { // For more than an hour.
+		sim.pause(client, time.Second<<try-time.Second)
 		sim.posted(wi, once(client, nil))
 	}
 	if wi.Key == "" || wi.OrderID == "" {
@@ -258,7 +300,7 @@ func (sim *simulation) post(wi *promise.Wish, r *rand.Rand) {
 	}
 	if r.IntN(4) == 0 {
 		c := once(client, func(body map[string]any) { body["customerName"] = promise.Marker(wi.Actor.Tenant) + " other" })
-		if c.Status < http.StatusInternalServerError && c.Status != 0 && c.Status != http.StatusUnprocessableEntity {
+		if !c.Lost() && c.Status != http.StatusUnprocessableEntity {
 			sim.Broken("order %s: its key with another body was answered %d", wi.OrderID, c.Status)
 		}
 	}
@@ -269,14 +311,13 @@ func (sim *simulation) posted(wi *promise.Wish, c promise.Call) {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
 	wi.Posts = append(wi.Posts, c)
-	switch c.Status {
-	case http.StatusAccepted:
+	switch {
+	case c.Status == http.StatusAccepted:
 		id, _ := c.Data["orderId"].(string)
 		if wi.OrderID == "" {
 			wi.OrderID = id
 		}
-	case 0, http.StatusInternalServerError:
-	default:
+	case !c.Lost():
 		sim.Broken("client %s: POST was answered %d %s", wi.Actor.Client, c.Status, c.Code)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/bbws/order-lambda/local/proof/promise"
@@ -15,17 +16,34 @@ type fault string
 
 // The faults.
 const (
-	failBefore  fault = "fail before"  // the connection breaks, and the call has no effect
-	failAfter   fault = "fail after"   // the connection breaks, but the call took effect
-	timeout     fault = "timeout"      // no answer comes, with or without effect
-	throttled   fault = "throttled"    // the service's own refusal
-	serverError fault = "server error" // 5xx, with or without effect
-	conflict    fault = "conflict"     // DynamoDB only: a concurrent transaction
-	slow        fault = "slow"         // the answer comes late, with the effect at once or late
+	broken      fault = "broken connection" // with or without effect
+	timeout     fault = "timeout"           // no answer comes, with or without effect
+	throttled   fault = "throttled"         // the service's own refusal
+	serverError fault = "server error"      // 5xx, with or without effect
+	slow        fault = "slow"              // the answer comes late, with the effect at once or late
+	deadly      fault = "kills"             // the process dies, before or after the effect
+	panics      fault = "panics"            // the handler does, likewise
 )
 
-func faultKinds() []fault {
-	return []fault{failBefore, failAfter, timeout, throttled, serverError, conflict, slow}
+// faultKinds are the faults of ordinary calls.
+func faultKinds() []fault { return []fault{broken, timeout, throttled, serverError, slow} }
+
+// An Outage is a time in which a neighbour, or one operation of it, takes no
+// call.
+type Outage struct {
+	Of        string        // as the names of its calls begin: cart, ses, "sqs SendMessage"
+	From, For time.Duration // from the beginning of the run
+	Throttled bool          // it refuses every call for its load; else it is down
+}
+
+// of returns the outage that a call meets now, or nil.
+func (sim *simulation) outage(call *world.Call) *Outage {
+	for i, o := range sim.o.Outages {
+		if since := time.Since(sim.start) - o.From; 0 <= since && since < o.For && strings.HasPrefix(call.String(), o.Of) {
+			return &sim.o.Outages[i]
+		}
+	}
+	return nil
 }
 
 // A networkError is what a client sees of a connection that breaks, or that the
@@ -121,71 +139,33 @@ func (p *pending) serve() {
 	name := p.name()
 	sim.calls[name]++
 	sim.Count("calls")
-	if sim.calm {
-		sim.Count("calls without faults")
-		p.reply()
-		return
-	}
 	r := sim.chance(fmt.Sprintf("call %s %d", name, sim.calls[name]))
-	if r.Float64() < sim.o.Deadly {
-		if r.IntN(2) == 0 {
-			p.carryOut()
-		}
-		sim.Count("kills")
-		sim.trace(p.step.name + ": killed")
-		p.of.kill()
-		return
+	kind, effect := sim.fate(p.call, r)
+	if kind != "" {
+		sim.Count(string(kind))
+		sim.trace(p.step.name + ": " + string(kind))
+		p.of.failing += p.call.Service + " "
 	}
-	mistake := sim.chance(fmt.Sprintf("panic %s %d", name, sim.calls[name]))
-	if sim.happens(mistake, sim.o.Deadly/5) {
-		if mistake.IntN(2) == 0 {
-			p.carryOut()
+	if effect {
+		p.carryOut()
+	}
+	switch kind {
+	case deadly:
+		p.of.kill()
+		if sim.outlives(p.step) {
+			sim.enqueue(p.step)
 		}
-		sim.Count("panics")
-		sim.trace(p.step.name + ": panics")
+	case panics:
 		p.of.panicked, p.panics = true, true
 		p.of.excused = p.of.excused || p.call.Operation == "ChangeMessageVisibilityBatch"
 		close(p.answered)
-		return
-	}
-	if r.Float64() >= sim.o.Faulty {
-		p.reply()
-		return
-	}
-	p.goWrong(r)
-}
-
-// goWrong lets the call go wrong in one of the ways.
-func (p *pending) goWrong(r *rand.Rand) {
-	sim := p.sim
-	kinds := faultKinds()
-	kind := kinds[r.IntN(len(kinds))]
-	if kind == conflict &&
-		(p.call.Service != "dynamodb" || p.call.Operation == "GetItem" || p.call.Operation == "Query") {
-		kind = throttled
-	}
-	sim.Count(string(kind))
-	sim.trace(p.step.name + ": " + string(kind))
-	coin := r.IntN(2) == 0
-	switch kind {
-	case failBefore:
-		p.fail(&networkError{text: "read: connection reset by peer"})
-	case failAfter:
-		p.carryOut()
+	case broken:
 		p.fail(&networkError{text: "read: connection reset by peer"})
 	case throttled:
 		p.refuse(world.Throttled, r.IntN(6))
-	case conflict:
-		p.refuse(world.Conflict, r.IntN(6))
 	case serverError:
-		if coin {
-			p.carryOut()
-		}
 		p.refuse(world.ServerError, r.IntN(6))
 	case timeout:
-		if coin {
-			p.carryOut()
-		}
 		if r.IntN(3) > 0 { // Else nothing ever comes: the caller must have a deadline.
 			p.later(
 				time.Duration(1+r.IntN(8))*time.Second,
@@ -193,11 +173,43 @@ func (p *pending) goWrong(r *rand.Rand) {
 			)
 		}
 	case slow:
-		if coin {
-			p.carryOut()
-		}
 		p.later(time.Duration(1+r.IntN(20))*grid, p.reply)
+	default:
+		latency := sim.latency[p.call.Service]
+		if n := int(sim.o.Latency / grid); n > 0 {
+			latency = time.Duration(r.IntN(n+1)) * grid
+		}
+		p.later(latency, p.reply)
 	}
+}
+
+// fate decides what becomes of a call: the fault, if it meets one, and whether
+// it has its effect nevertheless, or before.
+func (sim *simulation) fate(call *world.Call, r *rand.Rand) (kind fault, effect bool) {
+	outage := sim.outage(call)
+	dice, coin := r.Float64(), r.IntN(2) == 0
+	switch {
+	case sim.calm:
+		sim.Count("calls without faults")
+		return "", false
+	case outage != nil && outage.Throttled:
+		kind, coin = throttled, false
+	case outage != nil:
+		kind, coin = []fault{broken, timeout, serverError}[r.IntN(3)], false
+	case dice < sim.o.Deadly:
+		return deadly, coin
+	case dice < sim.o.Deadly*6/5:
+		return panics, coin
+	case dice >= sim.o.Deadly*6/5+sim.o.Faulty:
+		return "", false
+	default:
+		kinds := faultKinds()
+		kind = kinds[r.IntN(len(kinds))]
+	}
+	if outage != nil {
+		sim.Count("calls during an outage of " + outage.Of)
+	}
+	return kind, coin && kind != throttled
 }
 
 // under returns the calls that wait for their turn beside p.
@@ -205,14 +217,19 @@ func (sim *simulation) under(p *pending) (others []*world.Call) {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
 	for _, s := range sim.steps {
-		if s.call != nil && s.call != p && !s.call.took {
+		if s.of != nil && s.call != nil && s.call != p && !s.call.took {
 			others = append(others, s.call.call)
 		}
 	}
 	return others
 }
 
+// later lets something happen after a while of virtual time, or at once.
 func (p *pending) later(after time.Duration, do func()) {
+	if after == 0 {
+		do()
+		return
+	}
 	p.step.from, p.step.do = time.Now().Add(after), do
 	p.sim.enqueue(p.step)
 }

@@ -30,10 +30,12 @@ import (
 
 // A function is one of the eight, with its environments that are alive and idle.
 type function struct {
-	role    string
-	timeout time.Duration
-	env     map[string]string
-	idle    []*environment
+	role     string
+	timeout  time.Duration
+	env      map[string]string
+	consumes bool // messages of a queue, side by side
+	version  int  // how often it was deployed
+	idle     []*environment
 }
 
 // An environment is one process of a function. It handles one invocation at a
@@ -42,6 +44,7 @@ type environment struct {
 	sim        *simulation
 	function   *function
 	handler    lambda.Handler
+	version    int // of the function
 	invocation *invocation
 	skew       atomic.Int64
 }
@@ -57,6 +60,7 @@ type invocation struct {
 	deadline time.Time
 	killed   atomic.Bool
 	died     chan struct{} // closed when the process is killed
+	giveUp   func()        // what the gateway does after its patience, or nil
 	cancel   context.CancelFunc
 	returned atomic.Bool
 	finish   func(result)
@@ -67,11 +71,13 @@ type invocation struct {
 	panicked bool // a call of it did
 	excused  bool // among them one that is no single message's, but the batch's
 
-	short   bool            // of time from the beginning
-	late    bool            // a consumer's that began with less time than a message needs, and must not start one
-	delayed string          // calls that said when messages come again
-	unknown map[string]bool // orders whose mail went to SES, while the ledger was not told yet what came of it
-	deleted map[string]bool // orders that it read and found deleted
+	last    map[string]string // orders whose creation is delivered to it for the last time, by their carts
+	short   bool              // of time from the beginning
+	late    bool              // a consumer's that began with less time than a message needs, and must not start one
+	delayed string            // calls that said when messages come again
+	failing string            // neighbours that failed it
+	unknown map[string]bool   // orders whose mail went to SES, while the ledger was not told yet what came of it
+	deleted map[string]bool   // orders that it read and found deleted
 	sent    []*promise.Mail
 }
 
@@ -91,9 +97,9 @@ var (
 // caller names the goroutine that makes a call by the first call that it made in
 // its invocation: messages of a batch are about different orders, so this tells
 // them apart, in every run in the same way. What is read once for all messages
-// has no name.
+// has no name, and neither has what makes one call after the other.
 func (i *invocation) caller(call *world.Call) string {
-	if call.Operation == "GetObject" {
+	if call.Operation == "GetObject" || !i.env.function.consumes {
 		return ""
 	}
 	var stack [64]byte
@@ -106,7 +112,8 @@ func (i *invocation) caller(call *world.Call) string {
 // enough is how much time a message needs to be started (contract, section 7).
 const enough = 5 * time.Second
 
-// kill ends the process: from now on it has no effect on anything.
+// kill ends the process: from now on it knows nothing of what happens. A call
+// that is on its way may still take effect, much later.
 func (i *invocation) kill() {
 	sim := i.env.sim
 	if i.killed.Swap(true) {
@@ -116,9 +123,23 @@ func (i *invocation) kill() {
 	i.cancel()
 	close(i.died)
 	sim.mu.Lock()
-	sim.steps = slices.DeleteFunc(sim.steps, func(s *step) bool { return s.of == i })
+	sim.steps = slices.DeleteFunc(sim.steps, func(s *step) bool { return s.of == i && !sim.outlives(s) })
 	sim.mu.Unlock()
 	sim.end(i, result{})
+}
+
+// outlives lets a call, now and then, outlive its process.
+func (sim *simulation) outlives(s *step) bool {
+	r := sim.chance("outlives " + s.name)
+	if s.call == nil || s.call.took || !sim.happens(r, 0.2) {
+		return false
+	}
+	s.of, s.from = nil, time.Now().Add(time.Duration(1+r.IntN(400))*time.Second)
+	s.do = func() {
+		sim.Count("calls that took effect after their process died")
+		s.call.carryOut()
+	}
+	return true
 }
 
 func (sim *simulation) end(i *invocation, r result) {
@@ -129,9 +150,14 @@ func (sim *simulation) end(i *invocation, r result) {
 	i.finish(r)
 }
 
-// endOverdue kills what exceeds its function's timeout, as Lambda does.
-func (sim *simulation) endOverdue() {
+// overdue lets the gateway give up what takes too long, and kills what exceeds
+// its function's timeout, as Lambda does.
+func (sim *simulation) overdue() {
 	for _, i := range slices.Clone(sim.running) {
+		if i.giveUp != nil && time.Since(i.Start) >= patience {
+			i.giveUp()
+			i.giveUp = nil
+		}
 		if !i.returned.Load() && !time.Now().Before(i.deadline) {
 			sim.Count("timeouts of functions")
 			i.kill()
@@ -147,7 +173,9 @@ func (sim *simulation) deploy() {
 	sim.world = world.New(sim.clock)
 	sim.world.Cart = sim.answerCart
 	sim.world.OnPublish = sim.published
-	sim.world.Table.OnWrite = func(before, after world.Item) { sim.Written(before, after, sim.writer()) }
+	sim.world.Table.OnWrite = sim.written
+	sim.world.Table.Lag = sim.lag
+	sim.world.MailRate = sim.o.MailRate
 	sim.world.Put(world.TemplatesBucket, "branding/logo.png", smallLogo())
 	sim.brand()
 	sim.functions, sim.shards = map[string]*function{}, map[string]*reading{}
@@ -162,7 +190,7 @@ func (sim *simulation) deploy() {
 		sim.functions[role.Name] = &function{
 			role:    role.Name,
 			timeout: time.Duration(d.Timeout) * time.Second,
-			env:     env,
+			env:     env, consumes: d.IsConsumer(),
 		}
 		if d.IsConsumer() {
 			s := &source{
@@ -172,6 +200,9 @@ func (sim *simulation) deploy() {
 				most:  d.MaxConcurrency,
 			}
 			s.queue.Late = sim.late
+			if sim.o.InFlight > 0 {
+				s.queue.InFlight = sim.o.InFlight
+			}
 			sim.sources = append(sim.sources, s)
 		}
 	}
@@ -195,6 +226,15 @@ func (sim *simulation) brand() {
 	}
 }
 
+// lag is by how much a read that is not consistent is late.
+func (sim *simulation) lag(call *world.Call) time.Duration {
+	r := sim.chance(fmt.Sprintf("lag %s %s", call, time.Since(sim.start)))
+	if sim.calm || r.IntN(2) == 0 {
+		return 0
+	}
+	return time.Duration(r.IntN(10)) * time.Second
+}
+
 // smallLogo is a picture that costs little to read: every new process reads it.
 func smallLogo() []byte {
 	var b bytes.Buffer
@@ -204,20 +244,29 @@ func smallLogo() []byte {
 	return b.Bytes()
 }
 
+// redeploy replaces all processes: what runs comes to its end, and no more.
+func (sim *simulation) redeploy() {
+	sim.Count("deployments")
+	for _, f := range sim.functions {
+		f.version++
+		f.idle = nil
+	}
+}
+
 // invoke starts an invocation in an environment of the role, warm or new.
-func (sim *simulation) invoke(role string, payload []byte, finish func(*invocation, result)) {
+func (sim *simulation) invoke(role string, payload []byte, finish func(*invocation, result)) *invocation {
 	sim.serial++
 	f := sim.functions[role]
 	inv := &invocation{
-		Run:     promise.Run{Name: fmt.Sprintf("%07d %s", sim.serial, role), Role: role},
+		Run:     promise.Run{Name: fmt.Sprintf("%07d %s", sim.serial, role), Role: role, Start: time.Now()},
 		died:    make(chan struct{}),
-		unknown: map[string]bool{}, deleted: map[string]bool{},
+		unknown: map[string]bool{}, deleted: map[string]bool{}, last: map[string]string{},
 	}
 	r := sim.chance("invocation " + inv.Name)
-	e := sim.environment(f, r)
+	e, cold := sim.environment(f, r)
 	inv.env, e.invocation, inv.Began, inv.Since = e, inv, e.Now(), sim.Versions()
 	left := f.timeout
-	if sim.happens(r, 0.01) {
+	if sim.happens(r, sim.o.Hasty) {
 		left = time.Duration(1+r.IntN(8)) * time.Second // A batch that comes when the time is nearly over.
 		sim.Count("invocations short of time")
 	}
@@ -227,7 +276,9 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 	inv.finish = func(r result) {
 		if !inv.dead() {
 			e.invocation = nil
-			f.idle = append(f.idle, e)
+			if e.version == f.version {
+				f.idle = append(f.idle, e)
+			}
 		}
 		finish(inv, r)
 		if inv.panicked && !inv.excused && !inv.dead() && r.payload == nil {
@@ -238,6 +289,11 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 	ctx, inv.cancel = context.WithDeadline(ctx, inv.deadline)
 	sim.running = append(sim.running, inv)
 	sim.Count("invocations")
+	if cold && sim.happens(r, 0.02) { // And once more, when Lambda tried again.
+		sim.Count("cold starts that failed")
+		inv.kill()
+		return inv
+	}
 	go func() {
 		answer, err := e.call(ctx, payload)
 		inv.cancel()
@@ -252,6 +308,7 @@ func (sim *simulation) invoke(role string, payload []byte, finish func(*invocati
 			&step{name: inv.Name + " ends", from: time.Now(), of: inv, do: func() { sim.end(inv, result{answer}) }},
 		)
 	}()
+	return inv
 }
 
 // call runs the handler as the Lambda runtime does, which takes a panic for the
@@ -269,14 +326,13 @@ func (e *environment) call(ctx context.Context, payload []byte) (answer []byte, 
 // environment returns an idle environment of the function or a new one. Clocks
 // jump between invocations, by whole seconds: the jitter of a pause that spans
 // invocations must not lead past the grid.
-func (sim *simulation) environment(f *function, r *rand.Rand) *environment {
-	var e *environment
+func (sim *simulation) environment(f *function, r *rand.Rand) (e *environment, cold bool) {
 	if n := len(f.idle); n > 0 && !sim.happens(r, 0.03) {
 		i := r.IntN(n)
 		e = f.idle[i]
 		f.idle = slices.Delete(f.idle, i, i+1)
 	} else {
-		e = &environment{sim: sim, function: f}
+		e, cold = &environment{sim: sim, function: f, version: f.version}, true
 		settings, err := roles.Configure(func(name string) string { return f.env[name] })
 		if err != nil {
 			sim.t.Fatal(err)
@@ -295,7 +351,7 @@ func (sim *simulation) environment(f *function, r *rand.Rand) *environment {
 		e.skew.Store((r.Int64N(2*most) - most) * int64(grid))
 		sim.Count("clock jumps")
 	}
-	return e
+	return e, cold
 }
 
 // retryer returns the SDK's own, save that the seed decides about its pauses and

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/bbws/order-lambda/local/proof/promise"
 	"github.com/bbws/order-lambda/local/proof/world"
@@ -11,8 +12,18 @@ import (
 
 // memory is what a run remembers in order to judge it, beside its account.
 type memory struct {
-	news      int                  // how many calls published
-	deadNoise map[*world.Queue]int // messages that belong in a dead-letter queue
+	news      int                             // how many calls published
+	deadNoise map[*world.Queue]int            // messages that belong in a dead-letter queue
+	gaveUp    map[string]*invocation          // to whom a creation was delivered for the last time, by order
+	reached   map[string]map[string]time.Time // when an order came to a stage
+}
+
+// silent reports whether an order is neither recorded nor deleted, and does not
+// say that it failed.
+func (sim *simulation) silent(id string) bool {
+	item := sim.Last(id)
+	_, gone := sim.Deletion(id)
+	return item.Text("status") == "pending" && !gone && !promise.IsRecorded(item)
 }
 
 func (sim *simulation) expectDead(q *world.Queue, n int) {
@@ -21,12 +32,22 @@ func (sim *simulation) expectDead(q *world.Queue, n int) {
 	sim.deadNoise[q] += n
 }
 
-// writer returns whose call is being carried out, nil for an operator's.
-func (sim *simulation) writer() *promise.Run {
-	if sim.current == nil {
-		return nil
+// written notes a change of an item, and what an order comes to by it.
+func (sim *simulation) written(before, after world.Item) {
+	var by *promise.Run // nil for an operator
+	if sim.current != nil {
+		by = &sim.current.Run
 	}
-	return &sim.current.Run
+	sim.Written(before, after, by)
+	if id := after.Text("id"); strings.HasPrefix(after.Text("SK"), "ORDER#") {
+		sim.reach(id, "accepted")
+		if promise.IsRecorded(after) {
+			sim.reach(id, "recorded")
+		}
+		if d := after["documents"].M; d != nil && (*d)["pro_forma"].M != nil {
+			sim.reach(id, "documented")
+		}
+	}
 }
 
 // sent remembers that a message that asks for an order says neither number nor
@@ -70,9 +91,12 @@ func (sim *simulation) carriedOut(p *pending) {
 }
 
 func (sim *simulation) mailTaken(p *pending) {
-	p.mail = &promise.Mail{Mail: *p.call.Mail, By: &p.of.Run}
+	p.mail = &promise.Mail{Mail: *p.call.Mail, By: &p.of.Run, Late: p.of.dead()}
 	sim.Sent(p.mail)
 	p.mail.Known = sim.Noted(p.mail)
+	if p.mail.Sequence == 1 {
+		sim.reach(p.mail.Tags["orderId"], p.of.Role)
+	}
 	p.of.sent = append(p.of.sent, p.mail)
 }
 
@@ -111,6 +135,8 @@ func (sim *simulation) arrived(p *pending) {
 		}
 	}
 	switch {
+	case c.Service == "cart" && sim.silent(inv.last[c.Target]):
+		sim.Broken("order %s: the work of its last delivery begins, and it does not say failed", inv.last[c.Target])
 	case c.Service == "ses":
 		sim.mu.Lock()
 		inv.unknown[c.Mail.Tags["orderId"]] = true

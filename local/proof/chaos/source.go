@@ -106,7 +106,7 @@ func (sim *simulation) deliver(s *source, messages []world.Message) {
 			sim.Count("redeliveries")
 		}
 		// SQS may deliver a message again while it is being handled.
-		if r := sim.chance("twice " + m.Handle); sim.happens(r, 0.03) {
+		if r := sim.chance("twice " + m.Handle); sim.happens(r, sim.o.Twice) {
 			s.queue.Show(m.Handle, time.Duration(r.IntN(40))*time.Second)
 			sim.Count("visibility run out")
 		}
@@ -119,10 +119,18 @@ func (sim *simulation) deliver(s *source, messages []world.Message) {
 		sim.trace(fmt.Sprintf("deliver %s %d %s", m.ID, m.Receives, m.Body))
 	}
 	s.busy++
-	sim.invoke(s.role, payload, func(inv *invocation, r result) {
+	inv := sim.invoke(s.role, payload, func(inv *invocation, r result) {
 		s.busy--
 		sim.deleteDone(s, inv, messages, r)
 	})
+	for _, m := range messages {
+		if s.role == promise.Recorder && m.Receives == world.MaxReceives {
+			var creation struct{ OrderID, TenantID, CartID string }
+			_ = json.Unmarshal([]byte(m.Body), &creation) // Noise has no order.
+			inv.last[creation.TenantID+" "+creation.CartID] = creation.OrderID
+			sim.gaveUp[creation.OrderID] = inv
+		}
+	}
 }
 
 // deleteDone deletes the messages of a batch that were handled.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,7 +101,8 @@ type Run struct {
 	Role   string
 	Status int       // what an API role answered, 0 for nothing
 	Died   bool      // its process was killed
-	Began  time.Time // by its own clock. Zero is not known
+	Start  time.Time // Zero is not known
+	Began  time.Time // likewise, by its own clock
 	Ended  time.Time // likewise
 	Since  int       // how many versions of orders there were when it began, at least
 	Until  int       // likewise when it ended, at most
@@ -140,6 +142,12 @@ type Call struct {
 	Header map[string]string
 	Data   map[string]any
 	Code   string // of an error
+}
+
+// Lost reports whether the answer does not tell what came of the call: none came,
+// a neighbour failed, or the gateway gave up.
+func (c Call) Lost() bool {
+	return c.Status == 0 || c.Status == http.StatusInternalServerError || c.Status == http.StatusGatewayTimeout
 }
 
 // A Wish is one order that somebody wants. Its cart's id is cart-KIND-NUMBER,
@@ -212,7 +220,12 @@ type version struct {
 	item   world.Item
 	by     *Run // nil for an operator
 	serial int  // of all versions of all orders
+	at     time.Time
 }
+
+// indexLag is how late an index may be, in which administrators find orders of
+// other tenants.
+const indexLag = 10 * time.Second
 
 func (v version) active() bool { return v.item["active"].BOOL != nil && *v.item["active"].BOOL }
 
@@ -294,7 +307,7 @@ func (a *Account) Written(before, after world.Item, by *Run) {
 		delete(a.items, item.Text("PK")+"|"+item.Text("SK"))
 	} else if kind == "ORDER" {
 		a.versions++
-		a.history[rest] = append(a.history[rest], version{after, by, a.versions})
+		a.history[rest] = append(a.history[rest], version{after, by, a.versions, time.Now()})
 	}
 	a.mu.Unlock()
 	switch {
@@ -377,8 +390,10 @@ type Mail struct {
 	Answered bool // the process learned of it
 	Noting   bool // the process tried to note it in the ledger
 	Known    bool // the ledger already had one
+	Late     bool // its process was dead when SES took it
 
-	about string // the order, the role and the sequence of the entry
+	Sequence int    // of the entry that it is about
+	about    string // the order, the role and the sequence
 }
 
 // Sent notes that SES took a mail, and returns what its key in the ledger ends
@@ -388,17 +403,16 @@ func (a *Account) Sent(m *Mail) (about string) {
 	subject, number, _ := strings.Cut(m.Subject, ": ")
 	item := a.Last(id)
 	a.Mails = append(a.Mails, m)
-	sequence := 0
 	for i, e := range Entries(item) {
 		if textOf(e, "type") == mailTypes(m.By.Role)[subject] {
-			sequence = i + 1
+			m.Sequence = i + 1
 		}
 	}
-	if sequence == 0 || number != item.Text("orderNumber") {
+	if m.Sequence == 0 || number != item.Text("orderNumber") {
 		a.Broken("order %s: a mail %q by %s about nothing", id, m.Subject, m.By.Name)
 		return ""
 	}
-	m.about = fmt.Sprintf("%s#%s#%d", id, m.By.Role, sequence)
+	m.about = fmt.Sprintf("%s#%s#%d", id, m.By.Role, m.Sequence)
 	return m.about
 }
 

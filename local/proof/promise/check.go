@@ -100,8 +100,8 @@ func (a *Account) Shown(reader Actor, wi *Wish, c Call) {
 	}
 }
 
-// isRecorded reports whether an order's item is one of a recorded order.
-func isRecorded(item world.Item) bool { return len(Entries(item)) > 0 }
+// IsRecorded reports whether an order's item is one of a recorded order.
+func IsRecorded(item world.Item) bool { return len(Entries(item)) > 0 }
 
 // checkOrders: every 202 has one recorded order with the number of its answer
 // and the right amounts, or says why not; and a recorded one is listed, unless it
@@ -109,7 +109,7 @@ func isRecorded(item world.Item) bool { return len(Entries(item)) > 0 }
 func (a *Account) checkOrders() map[string]world.Item {
 	orders := map[string]world.Item{}
 	for _, id := range sorted(a.history) {
-		if item := a.Last(id); isRecorded(item) {
+		if item := a.Last(id); IsRecorded(item) {
 			orders[id] = item
 		}
 	}

@@ -57,7 +57,7 @@ func (a *Account) checkHistories() {
 // checkAcceptance: an order begins as accepted, at the moment of its acceptance
 // by the clock of whoever accepted it.
 func (a *Account) checkAcceptance(id string, v version) {
-	if v.role() != Recorder && v.role() != "create_order" || v.item.Text("status") != "pending" || isRecorded(v.item) ||
+	if v.role() != Recorder && v.role() != "create_order" || v.item.Text("status") != "pending" || IsRecorded(v.item) ||
 		v.item.Text("expiresAt") == "" ||
 		v.item.Text("GSI1_PK") != "" {
 		a.Broken("order %s began as %s by %s", id, text(v.item), v.who())
@@ -76,10 +76,10 @@ func (a *Account) checkAcceptance(id string, v version) {
 // number and time; failing notes why, on one that is not recorded. A failure is
 // only taken back by the record.
 func recordedOrFailed(want, is world.Item) error {
-	if isRecorded(want) {
+	if IsRecorded(want) {
 		return fmt.Errorf("changed after it was recorded")
 	}
-	if !isRecorded(is) {
+	if !IsRecorded(is) {
 		want["status"], want["failureReason"], want["expiresAt"] = is["status"], is["failureReason"], is["expiresAt"]
 		if is.Text("status") != "failed" || is.Text("failureReason") == "" {
 			return fmt.Errorf("came to say %s", is.Text("status"))
@@ -297,7 +297,7 @@ func (a *Account) checkAnswer(inv *Run, u *Change, effects int) {
 		shown, _ := u.Call.Data["dateLastUpdated"].(string)
 		i := slices.IndexFunc(
 			versions,
-			func(v version) bool { return isRecorded(v.item) && v.item.Text("dateLastUpdated") == shown },
+			func(v version) bool { return IsRecorded(v.item) && v.item.Text("dateLastUpdated") == shown },
 		)
 		if i < 0 || u.Call.Header["ETag"] != `"`+shown+`"` {
 			fail("with a version that never was: " + shown)
@@ -330,7 +330,7 @@ func (a *Account) checkAnswer(inv *Run, u *Change, effects int) {
 	case u.Call.Status == http.StatusNotFound:
 		foreign := u.Actor.Tenant != a.Last(u.OrderID).Text("tenantId")
 		if !gone && slices.ContainsFunc(versions, func(v version) bool {
-			return v.serial <= inv.Since && (isRecorded(v.item) || !foreign)
+			return v.serial <= inv.Since && (!foreign || IsRecorded(v.item) && inv.Start.Sub(v.at) > indexLag)
 		}) {
 			fail("although it is there")
 		}
@@ -345,7 +345,7 @@ func (a *Account) lostRace(inv *Run, u *Change) bool {
 	if u.Call.Code == "order_not_recorded" {
 		return !slices.ContainsFunc(
 			versions,
-			func(v version) bool { return isRecorded(v.item) && v.serial <= inv.Since },
+			func(v version) bool { return IsRecorded(v.item) && v.serial <= inv.Since },
 		)
 	}
 	since := inv.Since

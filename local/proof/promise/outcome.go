@@ -190,6 +190,8 @@ func (a *Account) checkTwice(id string, mails []*Mail) {
 		a.Count("mails sent twice")
 		before := mails[i]
 		switch {
+		case m.Late:
+			a.Count("mails sent twice: taken after the process died")
 		case m.Known:
 			a.Broken("order %s: a second mail by %s, although the ledger knew of the first", id, m.By.Name)
 		case !before.Answered && !before.By.Died:

@@ -307,76 +307,56 @@ func unchunk(body []byte) ([]byte, error) {
 
 // Trouble is a way in which a service refuses a call that it would otherwise
 // carry out.
-type Trouble string
+type Trouble int
 
 // The troubles.
 const (
-	Throttled   Trouble = "throttled"    // too many calls
-	ServerError Trouble = "server error" // a fault of the service's own
-	Conflict    Trouble = "conflict"     // of DynamoDB: a concurrent transaction on the same item
+	Throttled   Trouble = iota // too many calls
+	ServerError                // a fault of the service's own
 )
 
 // Refuse answers the call as the service does in trouble. The variant, any
 // number, chooses among the forms that the service's refusal may take. Source:
 // the "common errors" and error lists of each service's API reference.
 func (c *Call) Refuse(t Trouble, variant int) Answer {
-	pick := func(answers ...Answer) Answer { return answers[variant%len(answers)] }
-	throttled := t == Throttled
-	switch {
-	case c.Service == "dynamodb":
-		return c.refuseDynamoDB(t, pick)
-	case c.Service == "cart" && throttled:
-		return Answer{Status: http.StatusTooManyRequests}
-	case c.Service == "cart":
-		return pick(Answer{Status: 500}, Answer{Status: 503}, Answer{Status: 502})
-	case c.Service == "sqs" && throttled:
-		return pick(jsonError(400, "com.amazonaws.sqs#RequestThrottled", "Rate exceeded"),
-			jsonError(400, "com.amazonaws.sqs#ThrottlingException", "Rate exceeded"))
-	case c.Service == "sqs":
-		return pick(jsonError(500, "com.amazonaws.sqs#InternalFailure", "internal failure"), Answer{Status: 503})
-	case c.Service == "sns" && throttled:
-		return snsError(400, "Throttling", "Rate exceeded")
-	case c.Service == "sns":
-		return pick(
-			snsError(500, "InternalFailure", "internal failure"),
-			snsError(503, "ServiceUnavailable", "unavailable"),
-		)
-	case c.Service == "s3" && throttled:
-		return s3Error(503, "SlowDown")
-	case c.Service == "s3":
-		return pick(s3Error(500, "InternalError"), s3Error(503, "ServiceUnavailable"))
-	case throttled:
-		return restError(429, "TooManyRequestsException", "Too many requests")
-	default:
-		return pick(restError(500, "InternalFailure", "internal failure"), Answer{Status: 502})
+	service := c.Service
+	if c.transaction {
+		service = "transaction"
 	}
-}
-
-func (c *Call) refuseDynamoDB(t Trouble, pick func(...Answer) Answer) Answer {
-	switch {
-	case t == Conflict && c.transaction:
-		return pick(cancelled("TransactionConflict", "None"), cancelled("None", "TransactionConflict"),
-			dynamoError(400, "TransactionInProgressException",
-				"The transaction with the given request token is already in progress"))
-	case t == Conflict:
-		return dynamoError(400, "TransactionConflictException", "Transaction is ongoing for the item")
-	case t == Throttled && c.transaction:
-		return pick(cancelled("ThrottlingError", "None"), cancelled("None", "ProvisionedThroughputExceeded"),
-			dynamoError(400, "ThrottlingException", "Throughput exceeds the current capacity of your table"))
-	case t == Throttled:
-		return pick(
+	const capacity = "Throughput exceeds the current capacity of your table"
+	down := []Answer{dynamoError(500, "InternalServerError", "Internal server error"), {Status: 503}}
+	forms := map[string][2][]Answer{
+		"dynamodb": {{
 			dynamoError(400, "ProvisionedThroughputExceededException",
 				"The level of configured provisioned throughput was exceeded"),
-			dynamoError(400, "ThrottlingException", "Throughput exceeds the current capacity of your table"),
-			dynamoError(
-				400,
-				"RequestLimitExceeded",
-				"Throughput exceeds the current throughput limit for your account",
-			),
-		)
-	default:
-		return pick(dynamoError(500, "InternalServerError", "Internal server error"), Answer{Status: 503})
-	}
+			dynamoError(400, "ThrottlingException", capacity),
+			dynamoError(400, "RequestLimitExceeded", "Throughput exceeds the throughput limit for your account"),
+		}, down},
+		"transaction": {{
+			cancelled("ThrottlingError", "None"), cancelled("None", "ProvisionedThroughputExceeded"),
+			dynamoError(400, "ThrottlingException", capacity),
+			dynamoError(400, "TransactionInProgressException",
+				"The transaction with the given request token is already in progress"),
+		}, down},
+		"cart": {{{Status: 429}}, {{Status: 500}, {Status: 503}, {Status: 502}}},
+		"sqs": {
+			{
+				jsonError(400, "com.amazonaws.sqs#RequestThrottled", "Rate exceeded"),
+				jsonError(400, "com.amazonaws.sqs#ThrottlingException", "Rate exceeded"),
+			},
+			{jsonError(500, "com.amazonaws.sqs#InternalFailure", "internal failure"), {Status: 503}},
+		},
+		"sns": {
+			{snsError(400, "Throttling", "Rate exceeded")},
+			{snsError(500, "InternalFailure", "internal failure"), snsError(503, "ServiceUnavailable", "unavailable")},
+		},
+		"s3": {{s3Error(503, "SlowDown")}, {s3Error(500, "InternalError"), s3Error(503, "ServiceUnavailable")}},
+		"ses": {
+			{restError(429, "TooManyRequestsException", "Too many requests")},
+			{restError(500, "InternalFailure", "internal failure"), {Status: 502}},
+		},
+	}[service][t]
+	return forms[variant%len(forms)]
 }
 
 func jsonAnswer(status int, body any) Answer {
