@@ -45,7 +45,7 @@ func TestInBrowser(t *testing.T) {
 	is.NoErr(err) // the test needs Node
 	out := filepath.Join(root, "out")
 	is.NoErr(os.MkdirAll(out, 0o755))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	var said bytes.Buffer
 	browse := exec.CommandContext(ctx, node, "browser.mjs", service.URL, chromium(t), out)

@@ -143,6 +143,7 @@ func local(next http.Handler) http.Handler {
 // most, each with what has changed since the last one. The first one has what a
 // page shows first.
 func (c *Console) events(w http.ResponseWriter, r *http.Request) {
+	c.look(r.Context())
 	go c.watch(r.Context())
 	w.Header().Set("Content-Type", "text/event-stream")
 	carts := [][2]string{}

@@ -32,6 +32,7 @@ function Console() {
     <header class="top">
       <h1>Order service</h1>
       <${Tabs} label="Console" open=${open} choose=${choose} all=${[['orders', 'Orders'], ['mail', 'Mail'], ['queues', 'Queues', dead], ['api', 'API']]} />
+      ${store.faults.length > 0 && html`<a class="faults" href="#/queues">${store.faults.length === 1 ? '1 fault is on' : `${store.faults.length} faults are on`}</a>`}
       <span class="live ${store.live ? 'on' : ''}" role="status">${store.live ? 'live' : 'no connection'}</span>
     </header>
     <main id="content" tabindex="-1">

@@ -67,23 +67,27 @@ func (c *Console) sample(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(pdf)
 }
 
-// watch looks at the queues, and at the files of templates and branding, as
-// long as a page is open.
+// watch looks at what tells nobody when it changes, as long as a page is open.
 func (c *Console) watch(ctx context.Context) {
 	const pause = 300 * time.Millisecond
 	for ; ctx.Err() == nil; time.Sleep(pause) {
-		queues, err := c.stack().Queues(ctx)
-		saved := c.saved()
-		c.model.Lock()
-		if err == nil && !slices.Equal(queues, c.model.queues) {
-			c.model.queues = queues
-			c.model.tell(&c.model.queuesVersion)
-		}
-		if saved != c.model.saved {
-			c.model.saved = saved
-			c.model.tell(&c.model.savedVersion)
-		}
-		c.model.Unlock()
+		c.look(ctx)
+	}
+}
+
+// look looks at the queues, and at the files of templates and branding.
+func (c *Console) look(ctx context.Context) {
+	queues, err := c.stack().Queues(ctx)
+	saved := c.saved()
+	c.model.Lock()
+	defer c.model.Unlock()
+	if err == nil && !slices.Equal(queues, c.model.queues) {
+		c.model.queues = queues
+		c.model.tell(&c.model.queuesVersion)
+	}
+	if saved != c.model.saved {
+		c.model.saved = saved
+		c.model.tell(&c.model.savedVersion)
 	}
 }
 
