@@ -211,7 +211,7 @@ func encodeOrder(o order.Order) orderItem {
 		item.Documents[d.Kind] = documentNote{d.Number, d.DateIssued, d.URL}
 	}
 	for i, e := range o.History {
-		item.History[i] = entryItem{e.Type, e.Status, e.Date, e.By, e.Reason, (*paymentItem)(e.PaymentDetails), e.TraceID}
+		item.History[i] = newEntryItem(e)
 	}
 	for i, l := range o.Items {
 		item.Items[i] = lineItem{
@@ -330,6 +330,10 @@ func decodeOrder(item orderItem) (order.Order, error) {
 		return order.Order{}, fmt.Errorf("stored order %s: %w", item.ID, r.err)
 	}
 	return o, nil
+}
+
+func newEntryItem(e order.Entry) entryItem {
+	return entryItem{e.Type, e.Status, e.Date, e.By, e.Reason, (*paymentItem)(e.PaymentDetails), e.TraceID}
 }
 
 func decodeHistory(items []entryItem) []order.Entry {

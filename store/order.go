@@ -231,9 +231,7 @@ func (s *Store) AddDocument(ctx context.Context, tenantID, orderID string, d ord
 
 // encodeEntry returns an entry as the list that is appended to a history.
 func encodeEntry(e order.Entry) (types.AttributeValue, error) {
-	item, err := dynamo.MarshalItem(entryItem{
-		e.Type, e.Status, e.Date, e.By, e.Reason, (*paymentItem)(e.PaymentDetails), e.TraceID,
-	})
+	item, err := dynamo.MarshalItem(newEntryItem(e))
 	if err != nil {
 		return nil, fmt.Errorf("encode entry: %w", err)
 	}
