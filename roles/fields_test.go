@@ -50,6 +50,11 @@ func TestNoFieldIsLost(t *testing.T) {
 	is.Equal(paths(shown), documented("", schemas["Order"])) // seen is what is documented
 	is.Equal(paths(asJSON(t, o.Summary())), documented("", schemas["OrderSummary"]))
 	is.Equal(paths(asJSON(t, o.Acceptance())), documented("", schemas["AcceptedOrder"]))
+	for _, part := range []any{o.Summary(), o.Acceptance()} {
+		for path, value := range leaves("", asJSON(t, part)) {
+			is.True(path == ".state" || value == leaves("", shown)[path]) // what a part says is the order's
+		}
+	}
 	failed := o
 	failed.Status, failed.FailureReason = order.Failed, "why"
 	is.Equal(paths(asJSON(t, failed.Acceptance())), documented("", schemas["FailedOrder"]))
