@@ -199,8 +199,8 @@ template-check: ## say what is wrong with a mail's template (FILE=…/customer/o
 # --- faults -------------------------------------------------------------------------------------------------------
 
 .PHONY: chaos
-chaos: ## put orders through the service under faults, and check every promise (ORDERS=5000 SEED= RUNS=1 FAULTY=0.2 DEADLY=0.005 WATCH=)
-	@GOGC=400 go test -count=1 -timeout 60m -v -run '^TestRun$$' ./local/proof/chaos -args -orders=$(or $(ORDERS),5000) -seed=$(or $(SEED),0) \
+chaos: ## put orders through the service under faults, and check every promise (ORDERS=5000 SEED= RUNS=1 FAULTY=0.2 DEADLY=0.005 WATCH= RUN=TestOutage|TestRush)
+	@GOGC=400 go test -count=1 -timeout 60m -v -run '^$(or $(RUN),TestRun)$$' ./local/proof/chaos -args -orders=$(or $(ORDERS),5000) -seed=$(or $(SEED),0) \
 		-runs=$(or $(RUNS),1) -faulty=$(or $(FAULTY),0.2) -deadly=$(or $(DEADLY),0.005) -watch='$(WATCH)'
 
 FUZZTIME ?= 30s

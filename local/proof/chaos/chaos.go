@@ -59,7 +59,9 @@ type Options struct {
 // for some time. In every other run SES takes few mails a second and SQS lets
 // few messages be in flight.
 func Default(seed uint64, orders int) Options {
-	o := Options{Seed: seed, Orders: orders, Faulty: 0.2, Deadly: 0.005, Hasty: 0.01, Twice: 0.03, Clients: 24, Spread: 8 * grid}
+	o := Options{
+		Seed: seed, Orders: orders, Faulty: 0.2, Deadly: 0.005, Hasty: 0.01, Twice: 0.03, Clients: 24, Spread: 8 * grid,
+	}
 	r := rand.New(rand.NewPCG(seed, 1))
 	for range 2 {
 		o.Outages = append(o.Outages, Outage{

@@ -207,9 +207,20 @@ func (sim *simulation) fate(call *world.Call, r *rand.Rand) (kind fault, effect 
 		kind = kinds[r.IntN(len(kinds))]
 	}
 	if outage != nil {
-		sim.Count("calls during an outage of " + outage.Of)
+		sim.denied()
 	}
 	return kind, coin && kind != throttled
+}
+
+// denied counts the calls of neighbours that take none, and how many of them
+// come in one second.
+func (sim *simulation) denied() {
+	if second := time.Since(sim.start) / time.Second; second != sim.second {
+		sim.second, sim.inSecond = second, 0
+	}
+	sim.inSecond++
+	sim.peak = max(sim.peak, sim.inSecond)
+	sim.Count("calls of neighbours that took none")
 }
 
 // under returns the calls that wait for their turn beside p.
@@ -243,6 +254,9 @@ func (p *pending) carryOut() {
 	sim := p.sim
 	sim.current = p.of
 	p.answer = p.call.Do()
+	if p.call.Service == "ses" && p.answer.Status == http.StatusTooManyRequests {
+		sim.denied()
+	}
 	sim.carriedOut(p)
 	sim.current = nil
 	sim.trace(fmt.Sprintf("%s: %d", p.step.name, p.answer.Status))

@@ -16,6 +16,9 @@ type memory struct {
 	deadNoise map[*world.Queue]int            // messages that belong in a dead-letter queue
 	gaveUp    map[string]*invocation          // to whom a creation was delivered for the last time, by order
 	reached   map[string]map[string]time.Time // when an order came to a stage
+
+	second         time.Duration // of the run, in which the last call was denied
+	inSecond, peak int           // how many were in it, and in any
 }
 
 // silent reports whether an order is neither recorded nor deleted, and does not

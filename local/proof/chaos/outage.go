@@ -31,6 +31,7 @@ type Outcome struct {
 	Accepted int
 	Reached  map[string]int // how many came to a stage
 	Dead     int            // how many have a message in a dead-letter queue
+	Peak     int            // calls in one second of neighbours that took none
 	// Last is when the last of all was done, after the outages or after its
 	// acceptance, whichever came later.
 	Last time.Duration
@@ -75,7 +76,7 @@ func (sim *simulation) unaided() {
 			end = t
 		}
 	}
-	out := Outcome{Reached: map[string]int{}}
+	out := Outcome{Reached: map[string]int{}, Peak: sim.peak}
 	for _, wi := range sim.Wishes {
 		id := wi.OrderID
 		if _, gone := sim.Deletion(id); gone || wi.Bad() {
