@@ -255,6 +255,17 @@ func Entries(item world.Item) []map[string]world.Value {
 	return out
 }
 
+// documents returns the notes of an order's documents, by kind.
+func documents(item world.Item) map[string]map[string]world.Value {
+	out := map[string]map[string]world.Value{}
+	if notes := item["documents"].M; notes != nil {
+		for kind, note := range *notes {
+			out[kind] = *note.M
+		}
+	}
+	return out
+}
+
 func textOf(m map[string]world.Value, name string) string { return world.Item(m).Text(name) }
 
 // text returns an item as JSON.

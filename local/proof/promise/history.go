@@ -107,10 +107,10 @@ func recordedOrFailed(want, is world.Item) error {
 
 // documented: a document is noted, and its note does not change.
 func documented(want, is world.Item) error {
-	was, now := *want["documents"].M, *is["documents"].M
-	for kind, note := range was {
-		if text(*note.M) != text(*now[kind].M) {
-			return fmt.Errorf("%s changed to %s", kind, text(*now[kind].M))
+	now := documents(is)
+	for kind, note := range documents(want) {
+		if text(note) != text(now[kind]) {
+			return fmt.Errorf("%s changed to %s", kind, text(now[kind]))
 		}
 	}
 	want["documents"] = is["documents"]

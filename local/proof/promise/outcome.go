@@ -20,7 +20,7 @@ func (a *Account) checkDocuments(orders map[string]world.Item) {
 	noted := 0
 	for _, id := range sorted(orders) {
 		item := orders[id]
-		noted += len(*item["documents"].M)
+		noted += len(documents(item))
 		if _, gone := a.Deletion(id); gone {
 			continue
 		}
