@@ -203,6 +203,10 @@ chaos: ## put orders through the service under faults, and check every promise (
 	@GOGC=400 go test -count=1 -timeout 60m -v -run '^$(or $(RUN),TestRun)$$' ./local/proof/chaos -args -orders=$(or $(ORDERS),5000) -seed=$(or $(SEED),0) \
 		-runs=$(or $(RUNS),1) -faulty=$(or $(FAULTY),0.2) -deadly=$(or $(DEADLY),0.005) -watch='$(WATCH)'
 
+.PHONY: siege
+siege: setup ## put orders through the running stack while processes die and the network fails, and check every promise (FOR=3m ORDERS=360 SEED=)
+	@go test -count=1 -timeout 60m -v ./local/proof/siege -args -for=$(or $(FOR),3m) -orders=$(or $(ORDERS),360) -seed=$(or $(SEED),0)
+
 FUZZTIME ?= 30s
 
 # An input is minimized for ten executions, not for the minute that go test would take: what handlers cover depends on how their
