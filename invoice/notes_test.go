@@ -15,6 +15,9 @@ func TestAccentIsReadable(t *testing.T) {
 		contrast := 1.05 / (accentOf(s).luminance() + 0.05)
 		is.True(contrast >= 4.5) // on white (WCAG 2.2, success criterion 1.4.3)
 	}
+	is := is.New(t)
+	c := accentOf("#FFFFFF")
+	is.True(c.r == c.g && c.g == c.b) // darker, and of the same hue
 }
 
 func TestSiteAndMailLinks(t *testing.T) {

@@ -221,7 +221,7 @@ func TestTraceOfFailures(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 			if tries == 2 {
-				w.WriteHeader(http.StatusBadGateway)
+				w.WriteHeader(http.StatusInternalServerError)
 			}
 			return tries == 2
 		}
@@ -232,7 +232,7 @@ func TestTraceOfFailures(t *testing.T) {
 				faults = append(faults, fmt.Sprint(doc.Fault, doc.HTTP.Response.Status))
 			}
 		}
-		is.Equal(faults, []string{"true 0", "true 502", "false 200"})
+		is.Equal(faults, []string{"true 0", "true 500", "false 200"})
 	})
 }
 
@@ -269,6 +269,18 @@ func TestTraceSaysNothing(t *testing.T) {
 		got := d.documents(t)
 		is.Equal(len(got), 1)
 		is.Equal(got[0].AWS.Operation, "GetItem")
+	})
+	t.Run("where the header lacks a part", func(t *testing.T) {
+		is := is.New(t)
+		ctx, _ := invocation(t)
+		const root, parent = "Root=1-67719f28-3f1d2c4b5a69788796a5b4c3", "Parent=53995c3f42cd8ad8"
+		for header, traced := range map[string]bool{
+			root + ";" + parent + ";Sampled=1": true, root + ";" + parent: false, root + ";Sampled=1": false,
+			parent + ";Sampled=1": false, "": false,
+		} {
+			s := (&tracer{now: atNoon}).begin(withTrace(ctx, header), "s3", "aws")
+			is.Equal(s != nil, traced)
+		}
 	})
 	t.Run("where there is no daemon", func(t *testing.T) {
 		invokeTraced(t, "get_order", newAccount(t, "get_order"), map[string]string{xrayDaemon().Name: "no address"}, 1)
