@@ -101,6 +101,12 @@ func (s *siege) writer(before, after world.Item) *promise.Run {
 	was, is := promise.Entries(before), promise.Entries(after)
 	by := func(role string) *promise.Run { return &promise.Run{Name: role, Role: role} }
 	active := func(i world.Item) bool { return i["active"].BOOL != nil && *i["active"].BOOL }
+	documents := func(i world.Item) int {
+		if m := i["documents"].M; m != nil {
+			return len(*m)
+		}
+		return 0
+	}
 	switch {
 	case !strings.HasPrefix(after.Text("SK"), "ORDER#"):
 		return by("somebody")
@@ -108,8 +114,8 @@ func (s *siege) writer(before, after world.Item) *promise.Run {
 		return s.acceptor(after)
 	case active(before) && !active(after):
 		return nil // an operator
-	case len(was) == 0:
-		return by(promise.Recorder)
+	case len(was) == 0 || len(is) < len(was) || documents(after) < documents(before):
+		return by(promise.Recorder) // who alone writes an order as a whole
 	case len(is) == len(was):
 		return by(promise.Documenter)
 	}

@@ -32,7 +32,7 @@ const (
 	timeout     fault = "timeout"      // no answer comes; the call has no effect, or has it after its caller gave up
 	throttled   fault = "throttled"    // the service's own refusal
 	serverError fault = "server error" // 5xx, with or without effect
-	conflict    fault = "conflict"     // DynamoDB only: a concurrent transaction
+	unavailable fault = "unavailable"  // 5xx of a neighbour that is down
 	slow        fault = "slow"         // call and answer take long
 	double      fault = "call twice"   // the network delivers it twice
 )
@@ -126,12 +126,12 @@ func (p *passage) serve(w http.ResponseWriter) {
 		panic(http.ErrAbortHandler)
 	case throttled:
 		p.refuse(w, world.Throttled, variant)
-	case conflict:
-		p.refuse(w, world.Conflict, variant)
 	case serverError:
 		if coin {
 			p.carryOut()
 		}
+		p.refuse(w, world.ServerError, variant)
+	case unavailable:
 		p.refuse(w, world.ServerError, variant)
 	case slow:
 		time.Sleep(wait)
@@ -150,17 +150,13 @@ func (p *passage) choose(r *rand.Rand) fault {
 		return none
 	}
 	if time.Now().Before(p.down[p.call.Service]) {
-		return []fault{serverError, throttled, failBefore}[r.IntN(3)]
+		return []fault{unavailable, throttled, failBefore}[r.IntN(3)]
 	}
 	if r.Float64() >= faulty {
 		return none
 	}
-	all := []fault{failBefore, failAfter, failAfter, throttled, serverError, conflict, slow, slow, double, timeout}
-	kind := all[r.IntN(len(all))]
-	if kind == conflict && (p.call.Service != "dynamodb" || strings.Contains("GetItem Query", p.call.Operation)) {
-		return throttled
-	}
-	return kind
+	all := []fault{failBefore, failAfter, failAfter, throttled, serverError, slow, slow, double, timeout}
+	return all[r.IntN(len(all))]
 }
 
 // An answer is what a neighbour said.
