@@ -74,23 +74,13 @@ func (sim *simulation) answerCart(tenant, id string) world.Answer {
 	items := []map[string]any{}
 	for i, l := range b.lines {
 		items = append(items, map[string]any{
-			"id": fmt.Sprintf(
-				"line-%d",
-				i+1,
-			),
-			"productId":   fmt.Sprintf("p-%d", i+1),
+			"id": fmt.Sprintf("line-%d", i+1), "productId": fmt.Sprintf("p-%d", i+1),
 			"productName": promise.Marker(tenant) + " product",
-			"quantity":    l.quantity,
-			"unitPrice":   amount(l.unitPrice),
-			"discount":    amount(l.discount),
+			"quantity":    l.quantity, "unitPrice": amount(l.unitPrice), "discount": amount(l.discount),
 		})
 	}
 	cart := map[string]any{
-		"cartId":   id,
-		"tenantId": tenant,
-		"currency": "ZAR",
-		"shipping": amount(b.shipping),
-		"items":    items,
+		"cartId": id, "tenantId": tenant, "currency": "ZAR", "shipping": amount(b.shipping), "items": items,
 	}
 	switch kind {
 	case "foreign":

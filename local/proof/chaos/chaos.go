@@ -351,11 +351,8 @@ func Table(reports ...Report) string {
 			case "orders":
 				fmt.Fprintf(&b, "%12d", r.Orders)
 			case "faults":
-				fmt.Fprintf(
-					&b,
-					"%10.1f %%",
-					100*float64(r.faults())/float64(max(1, r.Counts["calls"]-r.Counts["calls without faults"])),
-				)
+				calls := max(1, r.Counts["calls"]-r.Counts["calls without faults"])
+				fmt.Fprintf(&b, "%10.1f %%", 100*float64(r.faults())/float64(calls))
 			case "broken":
 				fmt.Fprintf(&b, "%12d", len(r.Broken))
 			default:

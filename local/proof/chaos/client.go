@@ -243,15 +243,8 @@ func (sim *simulation) produce(n int, wi *promise.Wish, r *rand.Rand) {
 	case 3: // A type that nobody knows.
 		for _, s := range sim.sources {
 			if s.role != promise.Recorder {
-				send(
-					s.queue,
-					fmt.Sprintf(
-						`{"eventType": "`+unknownType+`", "tenantId": %q, "orderId": %q}`,
-						wi.Actor.Tenant,
-						wi.OrderID,
-					),
-					0,
-				)
+				send(s.queue, fmt.Sprintf(
+					`{"eventType": "`+unknownType+`", "tenantId": %q, "orderId": %q}`, wi.Actor.Tenant, wi.OrderID), 0)
 			}
 		}
 	}
@@ -395,16 +388,7 @@ func (sim *simulation) change(wi *promise.Wish, r *rand.Rand) {
 }
 
 func (sim *simulation) changeAs(a promise.Actor, wi *promise.Wish, r *rand.Rand) {
-	statuses := []string{
-		"payment_pending",
-		"paid",
-		"paid",
-		"processing",
-		"completed",
-		"cancelled",
-		"refunded",
-		"refunded",
-	}
+	statuses := strings.Fields("payment_pending paid paid processing completed cancelled refunded refunded")
 	for n := range 3 + r.IntN(6) {
 		u := &promise.Change{OrderID: wi.OrderID, Actor: a, Update: map[string]any{}}
 		if r.IntN(4) > 0 {

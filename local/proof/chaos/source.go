@@ -84,10 +84,8 @@ func (sim *simulation) deliver(s *source, messages []world.Message) {
 		record := events.SQSMessage{
 			MessageId: m.ID, ReceiptHandle: m.Handle, Body: m.Body, EventSource: "aws:sqs", AWSRegion: "eu-west-1",
 			Attributes: map[string]string{
-				"ApproximateReceiveCount": strconv.Itoa(
-					m.Receives,
-				),
-				"SentTimestamp": strconv.FormatInt(m.Sent.UnixMilli(), 10),
+				"ApproximateReceiveCount": strconv.Itoa(m.Receives),
+				"SentTimestamp":           strconv.FormatInt(m.Sent.UnixMilli(), 10),
 			},
 			MessageAttributes: map[string]events.SQSMessageAttribute{},
 		}
@@ -95,10 +93,7 @@ func (sim *simulation) deliver(s *source, messages []world.Message) {
 			record.Attributes["MessageGroupId"] = m.Group
 		}
 		for name, a := range m.Attributes {
-			record.MessageAttributes[name] = events.SQSMessageAttribute{
-				DataType:    a.DataType,
-				StringValue: &a.StringValue,
-			}
+			record.MessageAttributes[name] = events.SQSMessageAttribute{DataType: a.DataType, StringValue: &a.StringValue}
 		}
 		event.Records = append(event.Records, record)
 		sim.Count("deliveries")

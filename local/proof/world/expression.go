@@ -235,24 +235,8 @@ func (e *expression) name() (string, error) {
 // reserved reports whether a word must not stand for an attribute by itself:
 // those of DynamoDB's reserved words that this service's attributes have.
 func reserved(word string) bool {
-	switch strings.ToLower(word) {
-	case "active",
-		"date",
-		"items",
-		"key",
-		"name",
-		"names",
-		"number",
-		"state",
-		"status",
-		"total",
-		"type",
-		"value",
-		"values":
-		return true
-	default:
-		return false
-	}
+	words := "active date items key name names number state status total type value values"
+	return slices.Contains(strings.Fields(words), strings.ToLower(word))
 }
 
 // A path leads to an attribute, or to a member of a map. Places in lists are not
