@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/order"
@@ -280,7 +282,12 @@ func TestTraceSaysNothing(t *testing.T) {
 		} {
 			s := (&tracer{now: atNoon}).begin(withTrace(ctx, header), "s3", "aws")
 			is.Equal(s != nil, traced)
+			is.True(s == nil || s.Start == float64(noon.Unix()))
 		}
+	})
+	t.Run("of a parameter that is not given", func(t *testing.T) {
+		is := is.New(t)
+		is.Equal(parameter(middleware.InitializeInput{Parameters: &s3.GetObjectInput{}}, "Bucket"), "")
 	})
 	t.Run("where there is no daemon", func(t *testing.T) {
 		invokeTraced(t, "get_order", newAccount(t, "get_order"), map[string]string{xrayDaemon().Name: "no address"}, 1)
