@@ -323,3 +323,27 @@ func FuzzSupplier(f *testing.F) {
 		}
 	})
 }
+
+func TestFooterGoesDown(t *testing.T) {
+	is := is.New(t)
+	s := testSupplier()
+	s.Footer = strings.Repeat("word ", 60)
+	var lines []float64
+	for _, line := range layIssue(t, issue(t, "three-lines", order.ProForma), s).pages[0].texts {
+		if strings.HasPrefix(line.s, "word") {
+			lines = append(lines, line.y)
+		}
+	}
+	is.Equal(len(lines), 2)
+	is.Equal(lines[1], lines[0]+10)
+}
+
+func TestWhatFitsKeepsItsSize(t *testing.T) {
+	is := is.New(t)
+	l := &layout{fonts: testFonts(t)}
+	title := style{semibold, 20, ink}
+	w := l.fonts.width("Karoo Traders", title.face, title.size)
+	text, st := l.fit("Karoo Traders", title, w, 9)
+	is.Equal(text, "Karoo Traders")
+	is.Equal(st, title)
+}

@@ -105,10 +105,14 @@ func TestBadLogos(t *testing.T) {
 	binary.BigEndian.PutUint32(bomb[16:], 60_000)
 	binary.BigEndian.PutUint32(bomb[20:], 60_000)
 	binary.BigEndian.PutUint32(bomb[29:], crc32.ChecksumIEEE(bomb[12:29]))
+	flat := bytes.Clone(photo.Bytes())
+	head := bytes.Index(flat, []byte{0xff, 0xc0}) // of the frame: length, precision, height, width
+	binary.BigEndian.PutUint16(flat[head+5:], 0)
 	for name, c := range map[string]struct {
 		data []byte
 		want string
 	}{
+		"no height":        {flat, "no pixels"},
 		"nothing":          {nil, "EOF"},
 		"text":             {[]byte("<svg/>"), "invalid JPEG"},
 		"cut PNG":          {good.Bytes()[:good.Len()-20], "EOF"},
@@ -156,4 +160,33 @@ func FuzzParseLogo(f *testing.F) {
 		}
 		mustRender(t, one, order.PlainSupplier(), logo)
 	})
+}
+
+// A pixel of a logo that was made smaller is the mean of those that it covers.
+func TestShrinkTakesMeans(t *testing.T) {
+	is := is.New(t)
+	src := image.NewRGBA(image.Rect(0, 0, 2*logoWidth, 4))
+	for y := range 4 {
+		for x := range 2 * logoWidth {
+			src.SetRGBA(x, y, color.RGBA{uint8(x), uint8(50 * y), uint8(x / 4), 255})
+		}
+	}
+	got := shrink(src)
+	is.Equal(got.Rect, image.Rect(0, 0, logoWidth, 2))
+	for y := range 2 {
+		for x := range logoWidth {
+			is.Equal(got.RGBAAt(x, y), color.RGBA{uint8(2*x + 1), uint8(100*y + 25), uint8(x / 2), 255})
+		}
+	}
+}
+
+func TestTallLogo(t *testing.T) {
+	is := is.New(t)
+	got := shrink(image.NewRGBA(image.Rect(0, 0, 100, 2*logoHeight)))
+	is.Equal(got.Rect, image.Rect(0, 0, 50, logoHeight))
+	i := issue(t, "three-lines", order.ProForma)
+	l := lay(testFonts(t), i.Order, i.Document, testSupplier(), Logo{data: []byte{0}, width: 50, height: logoHeight})
+	place := l.pages[0].images[0].box
+	is.Equal(place.h, logoHeight/logoScale)
+	is.True(place.w > 16.66 && place.w < 16.67) // in proportion
 }
