@@ -36,7 +36,7 @@ type Outage struct {
 	Throttled bool          // it refuses every call for its load; else it is down
 }
 
-// of returns the outage that a call meets now, or nil.
+// outage returns the outage that a call meets now, or nil.
 func (sim *simulation) outage(call *world.Call) *Outage {
 	for i, o := range sim.o.Outages {
 		if since := time.Since(sim.start) - o.From; 0 <= since && since < o.For && strings.HasPrefix(call.String(), o.Of) {

@@ -37,7 +37,7 @@ type Outcome struct {
 	Last time.Duration
 }
 
-// Stages are what an accepted order comes to: those of its mails are the roles
+// stages are what an accepted order comes to: those of its mails are the roles
 // that send them. Each is in the hands of the roles behind it.
 func stages() map[string][]string {
 	return map[string][]string{
