@@ -23,9 +23,9 @@ DYNAMODB_CLASS := $(EMULATOR)/node_modules/.java/DynamoDB.class
 DYNAMODB_JARS := $(EMULATOR)/node_modules/amplify-dynamodb-simulator/emulator
 
 # The console needs what it serves only; the tests and the contract's checks need the development packages, too.
-PAGE := local/console
-PAGE_MODULES := $(PAGE)/node_modules/.package-lock.json
-PAGE_TOOLS := $(PAGE)/node_modules/.tools
+CONSOLE := local/console
+CONSOLE_MODULES := $(CONSOLE)/node_modules/.package-lock.json
+CONSOLE_TOOLS := $(CONSOLE)/node_modules/.tools
 
 # The Lambda Runtime Interface Emulator, which every role runs behind.
 RIE := github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d
@@ -37,7 +37,7 @@ EMULATORS := $(DYNAMODB_CLASS) $(RIE_INSTALLED)
 NEEDED := npm:npm javac:default-jdk-headless
 
 .PHONY: setup tools
-setup: $(EMULATORS) $(PAGE_MODULES) ## install what running needs; it says at once what is missing
+setup: $(EMULATORS) $(CONSOLE_MODULES) ## install what running needs; it says at once what is missing
 
 # All that is missing is told at once, before anything is downloaded. On Debian, root gets it installed.
 tools:
@@ -59,16 +59,16 @@ $(EMULATOR_MODULES): $(EMULATOR)/package-lock.json | tools
 $(DYNAMODB_CLASS): $(EMULATOR)/DynamoDB.java $(EMULATOR_MODULES) | tools
 	@javac --release 17 -d $(@D) -cp "$(DYNAMODB_JARS)/DynamoDBLocal.jar:$(DYNAMODB_JARS)/DynamoDBLocal_lib/*" $<
 
-$(PAGE_MODULES): $(PAGE)/package-lock.json | tools
+$(CONSOLE_MODULES): $(CONSOLE)/package-lock.json | tools
 	@echo "installing what the console serves (npm ci, about 15 MB)"
-	@npm --prefix $(PAGE) ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+	@npm --prefix $(CONSOLE) ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # npm ci begins with an empty node_modules, so this file is there only after it.
-$(PAGE_TOOLS): $(PAGE)/package-lock.json | tools
+$(CONSOLE_TOOLS): $(CONSOLE)/package-lock.json | tools
 	@echo "installing the contracts' validators, the generator of a client, and a driver for the browser (npm ci, about 100 MB)"
-	@npm --prefix $(PAGE) ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	@touch $(PAGE_MODULES) $@
+	@npm --prefix $(CONSOLE) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $(CONSOLE_MODULES) $@
 
 $(RIE_INSTALLED): | tools
 	@echo "installing the Lambda Runtime Interface Emulator (go install, 13 MB)"
@@ -103,13 +103,13 @@ SERVICE = $(shell go list ./... | grep -v -e /local/ -e /local$$ -e /deploy | pa
 ifdef PKG
 test:
 	@case $$(go list -test -deps ./$(PKG)/...) in \
-		*/local/console*) $(MAKE) -s $(EMULATORS) $(PAGE_TOOLS) ;; \
+		*/local/console*) $(MAKE) -s $(EMULATORS) $(CONSOLE_TOOLS) ;; \
 		*/local/emulator*) $(MAKE) -s $(EMULATORS) ;; \
 	esac
 	@go test $(if $(RUN),-run '$(RUN)') ./$(PKG)/...
 else
 test: NEEDED += pdftoppm:poppler-utils qpdf:qpdf $(if $(CHROMIUM),,chromium|google-chrome:chromium)
-test: $(EMULATORS) $(PAGE_TOOLS) ## all tests, with the race detector and coverage; fails on a skipped one. Some: make test PKG=order RUN=Total
+test: $(EMULATORS) $(CONSOLE_TOOLS) ## all tests, with the race detector and coverage; fails on a skipped one. Some: make test PKG=order RUN=Total
 	@mkdir -p .cache
 	@$(GOTESTSUM) --format pkgname --jsonfile .cache/test.json -- \
 		-race -timeout 20m -coverpkg=$(SERVICE) -coverprofile=.cache/coverage.out ./...
@@ -176,10 +176,10 @@ deploy-test: ## check the Terraform and plan every environment, without an accou
 # --- contract -----------------------------------------------------------------------------------------------------
 
 .PHONY: contract
-contract: $(EMULATORS) $(PAGE_TOOLS) ## validate roles/openapi.yaml and roles/asyncapi.yaml; make a Go and a TypeScript client, and use them
-	@node $(PAGE)/asyncapi.mjs roles/asyncapi.yaml
+contract: $(EMULATORS) $(CONSOLE_TOOLS) ## validate roles/openapi.yaml and roles/asyncapi.yaml; make a Go and a TypeScript client, and use them
+	@node $(CONSOLE)/asyncapi.mjs roles/asyncapi.yaml
 	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
-		$(PAGE)/node_modules/.bin/redocly lint --config $(PAGE)/redocly.yaml roles/openapi.yaml
+		$(CONSOLE)/node_modules/.bin/redocly lint --config $(CONSOLE)/redocly.yaml roles/openapi.yaml
 	@go test -count=1 -v ./local/proof/clients ./local/proof/contract
 
 # --- invoice and mail ---------------------------------------------------------------------------------------------

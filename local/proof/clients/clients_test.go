@@ -75,7 +75,7 @@ func (b builder) typeScriptClient(t *testing.T) []string {
 	out := filepath.Join(b.out, "typescript")
 	is.NoErr(os.RemoveAll(out))
 	is.NoErr(os.MkdirAll(out, 0o750))
-	modules := filepath.Join(b.root, "local", "page", "node_modules")
+	modules := filepath.Join(b.root, "local", "console", "node_modules")
 	is.NoErr(os.Symlink(modules, filepath.Join(out, "node_modules")))
 	is.NoErr(os.WriteFile(filepath.Join(out, "package.json"), []byte(`{"type": "module"}`), 0o600))
 	for _, name := range []string{"client.ts", "tsconfig.json"} {
