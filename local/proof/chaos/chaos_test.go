@@ -1,4 +1,4 @@
-package chaos_test
+package chaos
 
 import (
 	"cmp"
@@ -12,32 +12,30 @@ import (
 	"time"
 
 	"github.com/matryer/is"
-
-	"github.com/bbws/order-lambda/local/proof/chaos"
 )
 
 var (
-	seed     = flag.Uint64("seed", 1, "the seed of TestRun; 0 for one by chance")
-	orders   = flag.Int("orders", 0, "how many orders TestRun and each row of TestOutage place; 0 for few")
-	runs     = flag.Int("runs", 1, "how many runs TestRun makes, with seeds from seed on")
-	faulty   = flag.Float64("faulty", 0.2, "the share of all calls that go wrong in TestRun")
-	deadly   = flag.Float64("deadly", 0.005, "the share of all calls at which the process dies in TestRun")
-	messages = flag.Int("messages", 500, "how many messages one tenant queues in TestRush")
-	watch    = flag.String("watch", "", "log every event of TestRun whose name contains this")
+	seedFlag     = flag.Uint64("seed", 1, "the seed of TestRun; 0 for one by chance")
+	ordersFlag   = flag.Int("orders", 0, "how many orders TestRun and each row of TestOutage place; 0 for few")
+	runsFlag     = flag.Int("runs", 1, "how many runs TestRun makes, with seeds from seed on")
+	faultyFlag   = flag.Float64("faulty", 0.2, "the share of all calls that go wrong in TestRun")
+	deadlyFlag   = flag.Float64("deadly", 0.005, "the share of all calls at which the process dies in TestRun")
+	messagesFlag = flag.Int("messages", 500, "how many messages one tenant queues in TestRush")
+	watchFlag    = flag.String("watch", "", "log every event of TestRun whose name contains this")
 )
 
 // TestRun is what `make chaos` runs: runs of any size from any seed, one by
 // chance if none is given. By itself it makes one small run from a fixed seed, so
 // that the tests do not fail by chance.
 func TestRun(t *testing.T) {
-	first := *seed
+	first := *seedFlag
 	if first == 0 {
 		first = rand.Uint64N(1 << 32)
 	}
-	var reports []chaos.Report
-	for i := range *runs {
-		o := chaos.Default(first+uint64(i), cmp.Or(*orders, 25))
-		o.Faulty, o.Deadly, o.Watch = *faulty, *deadly, *watch
+	var reports []Report
+	for i := range *runsFlag {
+		o := Default(first+uint64(i), cmp.Or(*ordersFlag, 25))
+		o.Faulty, o.Deadly, o.Watch = *faultyFlag, *deadlyFlag, *watchFlag
 		start := time.Now()
 		r := judge(t, o)
 		t.Logf(
@@ -49,13 +47,13 @@ func TestRun(t *testing.T) {
 		)
 		reports = append(reports, r)
 	}
-	t.Logf("\n%s", chaos.Table(reports...))
+	t.Logf("\n%s", Table(reports...))
 }
 
 // judge makes a run and fails the test for every promise that was not kept.
-func judge(t *testing.T, o chaos.Options) chaos.Report {
+func judge(t *testing.T, o Options) Report {
 	t.Helper()
-	r := chaos.Run(t, o)
+	r := Run(t, o)
 	for _, b := range r.Broken {
 		t.Errorf("seed %d: %s", r.Seed, b)
 	}
@@ -76,21 +74,21 @@ func TestPromises(t *testing.T) {
 		name   string
 		seed   uint64
 		orders int
-		change func(*chaos.Options)
+		change func(*Options)
 	}{
-		{"a usual day", 7, 60, func(*chaos.Options) {}},
-		{"another", 8, 60, func(*chaos.Options) {}},
-		{"nearly every other call", 2025, 8, func(o *chaos.Options) { o.Faulty = 0.45 }},
-		{"death everywhere", 2025, 30, func(o *chaos.Options) { o.Faulty, o.Deadly = 0, 0.05 }},
-		{"nothing but outages", 2027, 20, func(o *chaos.Options) { o.Faulty, o.Deadly = 0, 0 }},
-		{"no time", 3005, 15, func(o *chaos.Options) { o.Faulty, o.Hasty = 0.05, 0.9 }},
-		{"everything twice, and slow", 2028, 15, func(o *chaos.Options) {
+		{"a usual day", 7, 60, func(*Options) {}},
+		{"another", 8, 60, func(*Options) {}},
+		{"nearly every other call", 2025, 8, func(o *Options) { o.Faulty = 0.45 }},
+		{"death everywhere", 2025, 30, func(o *Options) { o.Faulty, o.Deadly = 0, 0.05 }},
+		{"nothing but outages", 2027, 20, func(o *Options) { o.Faulty, o.Deadly = 0, 0 }},
+		{"no time", 3005, 15, func(o *Options) { o.Faulty, o.Hasty = 0.05, 0.9 }},
+		{"everything twice, and slow", 2028, 15, func(o *Options) {
 			o.Twice, o.Latency, o.Outages = 0.7, 2*time.Second, nil
 		}},
-		{"all at once", 2026, 15, func(o *chaos.Options) { o.Clients = o.Orders }},
+		{"all at once", 2026, 15, func(o *Options) { o.Clients = o.Orders }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o := chaos.Default(tt.seed, tt.orders)
+			o := Default(tt.seed, tt.orders)
 			tt.change(&o)
 			judge(t, o)
 		})
@@ -101,7 +99,7 @@ func TestPromises(t *testing.T) {
 // it is delivered.
 func TestNothingDoubled(t *testing.T) {
 	is := is.New(t)
-	o := chaos.Default(7, 20)
+	o := Default(7, 20)
 	o.Faulty, o.Deadly, o.Outages = 0, 0, nil
 	r := judge(t, o)
 	is.True(r.Counts["redeliveries"] > 0)          // messages come again
@@ -113,12 +111,12 @@ func TestNothingDoubled(t *testing.T) {
 // of hours, without a hand in it: nothing.
 func TestOutage(t *testing.T) {
 	const minute = time.Minute
-	plain := func(of string, length, spread time.Duration, throttled bool) chaos.Options {
-		n := cmp.Or(*orders, 6)
-		o := chaos.Options{Seed: *seed, Orders: n, Clients: n, Plain: true, Spread: spread}
+	plain := func(of string, length, spread time.Duration, throttled bool) Options {
+		n := cmp.Or(*ordersFlag, 6)
+		o := Options{Seed: *seedFlag, Orders: n, Clients: n, Plain: true, Spread: spread}
 		if length > 0 {
 			from := min(minute, spread-time.Second)
-			o.Outages = []chaos.Outage{{Of: of, From: from, For: length, Throttled: throttled}}
+			o.Outages = []Outage{{Of: of, From: from, For: length, Throttled: throttled}}
 		}
 		return o
 	}
@@ -130,7 +128,7 @@ func TestOutage(t *testing.T) {
 		"down", "orders", "recorded", "documents", "mails", "dead", "refusals", "a second", "last after")
 	for _, row := range []struct {
 		name string
-		o    chaos.Options
+		o    Options
 	}{
 		{"cart, 1 min", plain("cart", minute, 3*minute, false)},
 		{"cart, 15 min", plain("cart", 15*minute, 17*minute, false)},
@@ -169,15 +167,15 @@ func TestOutage(t *testing.T) {
 // TestRush holds that a quiet tenant does not wait for a noisy one.
 func TestRush(t *testing.T) {
 	is := is.New(t)
-	o := chaos.Options{Seed: *seed, Orders: cmp.Or(*orders, 3), Plain: true}
-	took := chaos.Rush(t, o, *messages)
-	t.Logf("while another tenant queues %d: %v", *messages, took)
+	o := Options{Seed: *seedFlag, Orders: cmp.Or(*ordersFlag, 3), Plain: true}
+	took := Rush(t, o, *messagesFlag)
+	t.Logf("while another tenant queues %d: %v", *messagesFlag, took)
 	is.True(slices.Max(took) < 15*time.Second)
 }
 
 func TestReplay(t *testing.T) {
 	is := is.New(t)
-	o := chaos.Default(42, 12)
+	o := Default(42, 12)
 	first := judge(t, o)
 	goroutines, heap := resources()
 	for range 2 {
