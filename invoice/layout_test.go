@@ -346,4 +346,6 @@ func TestWhatFitsKeepsItsSize(t *testing.T) {
 	text, st := l.fit("Karoo Traders", title, w, 9)
 	is.Equal(text, "Karoo Traders")
 	is.Equal(st, title)
+	_, st = l.fit("Karoo Traders", title, w/10, 9)
+	is.Equal(st.size, 9.0) // and no smaller
 }
