@@ -189,4 +189,7 @@ func TestTallLogo(t *testing.T) {
 	place := l.pages[0].images[0].box
 	is.Equal(place.h, logoHeight/logoScale)
 	is.True(place.w > 16.66 && place.w < 16.67) // in proportion
+	l = lay(testFonts(t), i.Order, i.Document, testSupplier(), Logo{data: []byte{0}, width: logoWidth, height: 48})
+	place = l.pages[0].images[0].box
+	is.True(place.y > 55.99 && place.y < 56.01) // a flat one in the middle
 }

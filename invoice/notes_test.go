@@ -20,6 +20,14 @@ func TestAccentIsReadable(t *testing.T) {
 	is.True(c.r == c.g && c.g == c.b) // darker, and of the same hue
 }
 
+func TestLuminance(t *testing.T) {
+	is := is.New(t)
+	for v, want := range map[uint8]float64{0: 0, 10: 0.003035, 128: 0.215861, 255: 1} { // WCAG 2.2
+		got := colour{v, v, v}.luminance()
+		is.True(got > want-1e-6 && got < want+1e-6)
+	}
+}
+
 func TestSiteAndMailLinks(t *testing.T) {
 	for _, c := range []struct{ website, address, shown string }{
 		{"https://kimmyai.io", "https://kimmyai.io", "kimmyai.io"},
