@@ -232,6 +232,13 @@ func tableOf(p page) (head, lowest float64) {
 	return head, lowest
 }
 
+func TestGrouped(t *testing.T) {
+	for n, want := range map[int]string{1: "1", 100: "100", 1000: "1\u00a0000", 9999: "9\u00a0999", 100000: "100\u00a0000"} {
+		is := is.New(t)
+		is.Equal(grouped(n), want)
+	}
+}
+
 // TestWidestOrderIsBounded lays out the widest text that every field can hold.
 func TestWidestOrderIsBounded(t *testing.T) {
 	fs := testFonts(t)
