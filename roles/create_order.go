@@ -24,13 +24,13 @@ func createOrderRole() Role {
 	}
 }
 
-func buildCreateOrder(s Settings, d Deps) handler {
+func buildCreateOrder(s Settings, d Deps) (handler, preparation) {
 	h := &createOrder{
 		orders: newStore(s, d),
 		queue:  queue.New(sqs.NewFromConfig(d.AWS), s.get(queueURL())),
 		newID:  order.NewID,
 	}
-	return api(s.get(allowedOrigin()), h.handle)
+	return api(s.get(allowedOrigin()), h.handle), nil
 }
 
 // acceptances is what create_order needs of the table.

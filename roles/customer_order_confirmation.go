@@ -16,7 +16,7 @@ func customerOrderConfirmationRole() Role {
 	}
 }
 
-func buildCustomerOrderConfirmation(s Settings, d Deps) handler {
+func buildCustomerOrderConfirmation(s Settings, d Deps) (handler, preparation) {
 	return sendMails(s, d, notify.NewCustomer(sesv2.NewFromConfig(d.AWS), s3.NewFromConfig(d.AWS), notify.Settings{
 		From:             s.addresses(fromAddress())[0],
 		ReplyTo:          s.addresses(replyTo())[0],

@@ -16,9 +16,9 @@ func getOrderRole() Role {
 	return Role{Name: "get_order", Settings: apiSettings(ordersBucket()), build: buildGetOrder}
 }
 
-func buildGetOrder(s Settings, d Deps) handler {
+func buildGetOrder(s Settings, d Deps) (handler, preparation) {
 	h := &getOrder{orders: newStore(s, d), links: newLinker(s, d)}
-	return api(s.get(allowedOrigin()), h.handle)
+	return api(s.get(allowedOrigin()), h.handle), nil
 }
 
 func newLinker(s Settings, d Deps) *invoice.Linker {

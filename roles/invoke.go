@@ -16,11 +16,15 @@ import (
 // An error fails the invocation.
 type handler func(ctx context.Context, event []byte) ([]byte, error)
 
+// A preparation is what a role does before its first event. It is nil for a role
+// that does nothing.
+type preparation func(ctx context.Context)
+
 // A function wraps a handler with what every invocation shares: the context of
 // its log lines, its metrics and its end. It is a lambda.Handler.
 type function struct {
 	handle      handler
-	prepare     func(context.Context)
+	prepare     preparation
 	log         zerolog.Logger
 	now         func() time.Time
 	environment string
@@ -32,6 +36,9 @@ const prepareTimeout = 500 * time.Millisecond
 
 // Prepare implements Handler.
 func (f *function) Prepare(ctx context.Context) {
+	if f.prepare == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	f.prepare(ctx)

@@ -23,9 +23,9 @@ func listOrdersRole() Role {
 	return Role{Name: "list_orders", Settings: apiSettings(), build: buildListOrders}
 }
 
-func buildListOrders(s Settings, d Deps) handler {
+func buildListOrders(s Settings, d Deps) (handler, preparation) {
 	h := &listOrders{orders: newStore(s, d)}
-	return api(s.get(allowedOrigin()), h.handle)
+	return api(s.get(allowedOrigin()), h.handle), nil
 }
 
 // orderLists is what list_orders needs of the table.

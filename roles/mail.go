@@ -47,12 +47,11 @@ type mailer struct {
 	now    func() time.Time
 }
 
-// sendMails is the handler of a mail role.
-func sendMails(s Settings, d Deps, mails *notify.Sender) handler {
-	d.prepare(mails.Prepare)
+// sendMails returns the handler of a mail role, and what prepares it.
+func sendMails(s Settings, d Deps, mails *notify.Sender) (handler, preparation) {
 	orders := newStore(s, d)
 	n := &mailer{role: s.Role(), ledger: orders, mails: mails, newID: order.NewID, now: d.Now}
-	return consume(s, d, onEvent(mails.Serves, orders, n.handle))
+	return consume(s, d, onEvent(mails.Serves, orders, n.handle)), mails.Prepare
 }
 
 func (n *mailer) handle(ctx context.Context, o order.Order, e order.Entry) error {

@@ -24,7 +24,7 @@ func orderCreatorRecordRole() Role {
 	}
 }
 
-func buildOrderCreatorRecord(s Settings, d Deps) handler {
+func buildOrderCreatorRecord(s Settings, d Deps) (handler, preparation) {
 	rate, _ := order.ParseRate(s.get(taxRate())) // Configure checked it.
 	r := &recorder{
 		orders:  newStore(s, d),
@@ -36,7 +36,7 @@ func buildOrderCreatorRecord(s Settings, d Deps) handler {
 		events: queue.NewPublisher(sns.NewFromConfig(d.AWS), s.get(eventsTopic())),
 		dead:   queue.New(sqs.NewFromConfig(d.AWS), eventsDeadLetterURL(s)),
 	}
-	return bySource(consume(s, d, r.handle), p.handle)
+	return bySource(consume(s, d, r.handle), p.handle), nil
 }
 
 // eventsDeadLetterURL returns the URL of the queue for events that can never be

@@ -16,7 +16,7 @@ func orderInternalNotifierRole() Role {
 	}
 }
 
-func buildOrderInternalNotifier(s Settings, d Deps) handler {
+func buildOrderInternalNotifier(s Settings, d Deps) (handler, preparation) {
 	return sendMails(s, d, notify.NewInternal(sesv2.NewFromConfig(d.AWS), s3.NewFromConfig(d.AWS), notify.Settings{
 		From:             s.addresses(fromAddress())[0],
 		ConfigurationSet: s.get(configuration()),

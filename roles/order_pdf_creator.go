@@ -22,12 +22,11 @@ func orderPDFCreatorRole() Role {
 	}
 }
 
-func buildOrderPDFCreator(s Settings, d Deps) handler {
+func buildOrderPDFCreator(s Settings, d Deps) (handler, preparation) {
 	orders := newStore(s, d)
 	creator := invoice.New(s3.NewFromConfig(d.AWS), s.get(ordersBucket()), s.get(templates()), d.Now)
-	d.prepare(creator.Prepare)
 	p := &pdfCreator{orders: orders, documents: creator, now: d.Now}
-	return consume(s, d, onEvent(p.serves, orders, p.handle))
+	return consume(s, d, onEvent(p.serves, orders, p.handle)), creator.Prepare
 }
 
 // issuedDocuments is what the document creator keeps in the table.

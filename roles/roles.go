@@ -24,7 +24,7 @@ import (
 type Role struct {
 	Name     string
 	Settings []Setting
-	build    func(Settings, Deps) handler
+	build    func(Settings, Deps) (handler, preparation)
 	calls    func(Settings) []string // services that it calls besides the table
 }
 
@@ -48,8 +48,6 @@ type Deps struct {
 	Transport http.RoundTripper // for the Cart API
 	Stdout    io.Writer         // takes the log and the metrics, a JSON object a line
 	Now       func() time.Time  // the clock
-
-	prepare func(func(context.Context)) // takes what a role does before its first event
 }
 
 // A Handler is a role that answers events.
@@ -69,10 +67,8 @@ func Build(s Settings, d Deps) Handler {
 	if s.get(enableXRay()) == "true" {
 		d = trace(s, d)
 	}
-	f := &function{prepare: func(context.Context) {}, log: log, now: d.Now, environment: s.get(environment())}
-	d.prepare = func(prepare func(context.Context)) { f.prepare = prepare }
-	f.handle = s.role.build(s, d)
-	return f
+	handle, prepare := s.role.build(s, d)
+	return &function{handle: handle, prepare: prepare, log: log, now: d.Now, environment: s.get(environment())}
 }
 
 // sdkLogger lets the AWS SDK's own warnings join the log, one JSON object each.

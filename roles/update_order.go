@@ -14,14 +14,14 @@ func updateOrderRole() Role {
 	return Role{Name: "update_order", Settings: apiSettings(ordersBucket(), paymentGroup()), build: buildUpdateOrder}
 }
 
-func buildUpdateOrder(s Settings, d Deps) handler {
+func buildUpdateOrder(s Settings, d Deps) (handler, preparation) {
 	h := &updateOrder{
 		orders:       newStore(s, d),
 		links:        newLinker(s, d),
 		paymentGroup: s.get(paymentGroup()),
 		now:          d.Now,
 	}
-	return api(s.get(allowedOrigin()), h.handle)
+	return api(s.get(allowedOrigin()), h.handle), nil
 }
 
 // updatableOrders is what update_order needs of the table.
