@@ -42,6 +42,7 @@ const mostLate = 3 * time.Second
 
 // network stands between a role and AWS.
 func (s *siege) network(role string, aws http.Handler) http.Handler {
+	next := stack.Impatient(aws)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.flying.Add(1)
 		defer s.flying.Add(-1)
@@ -60,7 +61,7 @@ func (s *siege) network(role string, aws http.Handler) http.Handler {
 			return
 		}
 		s.Count("calls")
-		p := &passage{siege: s, role: role, call: call, request: r, body: impatient(r, body), to: aws}
+		p := &passage{siege: s, role: role, call: call, request: r, body: body, to: next}
 		p.arrived()
 		p.serve(w)
 	})
@@ -269,33 +270,6 @@ func (p *passage) took(a *answer) {
 			}
 		}
 	}
-}
-
-// impatient returns the body of a role's request in which no message that failed
-// or was put off waits for longer than a second.
-func impatient(r *http.Request, body []byte) []byte {
-	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
-	if !strings.HasPrefix(action, "ChangeMessageVisibility") && action != "SendMessage" {
-		return body
-	}
-	var change map[string]any
-	if json.Unmarshal(body, &change) != nil {
-		return body
-	}
-	entries, _ := change["Entries"].([]any)
-	for _, entry := range append(entries, change) {
-		e, _ := entry.(map[string]any)
-		for _, name := range []string{"VisibilityTimeout", "DelaySeconds"} {
-			if wait, ok := e[name].(float64); ok {
-				e[name] = min(wait, 1)
-			}
-		}
-	}
-	quick, err := json.Marshal(change)
-	if err != nil {
-		return body
-	}
-	return quick
 }
 
 // endClaims lets the time pass for which dead processes hold mails: no process
