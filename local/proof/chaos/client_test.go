@@ -103,22 +103,7 @@ func (sim *simulation) startClients() {
 
 // wish returns an order that somebody wants, and remembers it.
 func (sim *simulation) wish(n int, a promise.Actor, kind string, refused bool) *promise.Wish {
-	mailbox := a.Client
-	if refused {
-		mailbox = "refused-" + mailbox
-	}
-	wi := &promise.Wish{Actor: a, CartID: fmt.Sprintf("cart-%s-%d", kind, n), Refused: refused}
-	wi.Body = map[string]any{
-		"customerEmail": fmt.Sprintf("%s@%s.example", mailbox, promise.Marker(a.Tenant)),
-		"customerName":  promise.Marker(a.Tenant) + " customer",
-		"cartId":        wi.CartID,
-		"billingAddress": map[string]any{
-			"street": promise.Street, "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
-		},
-	}
-	if kind == "campaign" {
-		wi.Body["campaignCode"] = "NOTHERE"
-	}
+	wi := promise.NewWish(n, a, kind, refused)
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
 	sim.Wishes = append(sim.Wishes, wi)

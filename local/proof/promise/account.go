@@ -162,6 +162,27 @@ type Wish struct {
 	Refused bool   // SES takes no mail for its customer
 }
 
+// NewWish returns the n-th wish, of an actor for an order of a kind of cart.
+func NewWish(n int, a Actor, kind string, refused bool) *Wish {
+	mailbox := a.Client
+	if refused {
+		mailbox = "refused-" + mailbox
+	}
+	w := &Wish{Actor: a, CartID: fmt.Sprintf("cart-%s-%d", kind, n), Refused: refused}
+	w.Body = map[string]any{
+		"customerEmail": fmt.Sprintf("%s@%s.example", mailbox, Marker(a.Tenant)),
+		"customerName":  Marker(a.Tenant) + " customer",
+		"cartId":        w.CartID,
+		"billingAddress": map[string]any{
+			"street": Street, "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
+		},
+	}
+	if kind == "campaign" {
+		w.Body["campaignCode"] = "NOTHERE"
+	}
+	return w
+}
+
 func (w *Wish) kind() string { return KindOf(w.CartID) }
 
 // KindOf returns what kind of cart an id names: cart-KIND-NUMBER.

@@ -106,20 +106,7 @@ func (s *siege) order(n int, r *rand.Rand, placed func()) {
 	if r.IntN(12) == 0 {
 		kind = []string{"missing", "gone", "refused", "foreign", "empty", "campaign"}[r.IntN(6)]
 	}
-	wi := &promise.Wish{Actor: a, CartID: fmt.Sprintf("cart-%s-%d", kind, n), Refused: r.IntN(20) == 0}
-	mailbox := a.Email
-	if wi.Refused {
-		mailbox = "refused-" + mailbox
-	}
-	wi.Body = map[string]any{
-		"customerEmail": mailbox, "customerName": promise.Marker(a.Tenant) + " customer", "cartId": wi.CartID,
-		"billingAddress": map[string]any{
-			"street": promise.Street, "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
-		},
-	}
-	if kind == "campaign" {
-		wi.Body["campaignCode"] = "NOTHERE"
-	}
+	wi := promise.NewWish(n, a, kind, r.IntN(20) == 0)
 	s.mu.Lock()
 	s.Wishes = append(s.Wishes, wi)
 	s.mu.Unlock()
