@@ -19,7 +19,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -31,6 +30,7 @@ import (
 	"github.com/bbws/order-lambda/local/emulator"
 	"github.com/bbws/order-lambda/local/gateway"
 	"github.com/bbws/order-lambda/local/stack"
+	"github.com/bbws/order-lambda/order"
 )
 
 // A Console serves the pages, and what they ask for.
@@ -176,12 +176,10 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-var tenantID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$`)
-
 // token answers with a token for a tenant.
 func (c *Console) token(r *http.Request) (any, error) {
 	id := gateway.Identity{Tenant: r.FormValue("tenant"), Email: "someone@example.com"}
-	if !tenantID.MatchString(id.Tenant) {
+	if !order.IsTenantID(id.Tenant) {
 		return nil, errors.New("a tenant is 1 to 128 letters, digits and _ . : -, starting with a letter or digit")
 	}
 	if r.FormValue("admin") != "" {
