@@ -51,13 +51,17 @@ func New(objects Objects, ordersBucket, templatesBucket string, now func() time.
 	}
 }
 
+// commonFolder has the branding of tenants that have none, and a folder for each
+// that has its own.
+const commonFolder = "branding/"
+
 // Prepare makes ready what most first documents of a process need: the fonts,
 // and the common branding. What cannot be read now is left to Create. It uses
 // two connections, which stay for it.
 func (c *Creator) Prepare(ctx context.Context) {
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = c.suppliers.Get(ctx, "branding/company.json") })
-	wg.Go(func() { _, _ = c.logos.Get(ctx, "branding/logo.png") })
+	wg.Go(func() { _, _ = c.suppliers.Get(ctx, commonFolder+"company.json") })
+	wg.Go(func() { _, _ = c.logos.Get(ctx, commonFolder+"logo.png") })
 	_, _ = loadFonts() // Render reports what is wrong with them.
 	wg.Wait()
 }
@@ -76,7 +80,7 @@ func (c *Creator) Supplier(ctx context.Context, tenantID string) (order.Supplier
 func (c *Creator) company(
 	ctx context.Context, tenantID string,
 ) (_ order.Supplier, folder string, _ error) {
-	for _, folder := range [...]string{"branding/" + tenantID + "/", "branding/"} {
+	for _, folder := range [...]string{commonFolder + tenantID + "/", commonFolder} {
 		supplier, err := c.suppliers.Get(ctx, folder+"company.json")
 		switch {
 		case err == nil:
