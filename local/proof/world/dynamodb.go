@@ -3,6 +3,7 @@ package world
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
 	"maps"
 	"slices"
 	"strings"
@@ -78,7 +79,7 @@ func (w *World) readDynamoDB(operation string, body []byte) (*Call, error) {
 		call.Target = in.IndexName + "|" + in.FilterExpression
 		for _, name := range slices.Sorted(maps.Keys(in.KeyConditions)) {
 			for _, v := range in.KeyConditions[name].AttributeValueList {
-				call.Target += "|" + Item{"": v}.Text("")
+				call.Target += "|" + v.text()
 			}
 		}
 		call.do = locked(func() Answer { return t.query(call, in) })
@@ -151,7 +152,7 @@ func (t *Table) throttled(operation string) Answer {
 }
 
 func (t *Table) write(operation string, w write) Answer {
-	k, before, after, touched, err := t.plan(strings.TrimSuffix(operation, "Item"), w)
+	k, before, after, err := t.plan(strings.TrimSuffix(operation, "Item"), w)
 	var f *failure
 	failed := errors.As(err, &f) && f.kind == conditionFailed
 	if err != nil && !failed {
@@ -179,8 +180,9 @@ func (t *Table) write(operation string, w write) Answer {
 	case "ALL_NEW":
 		attributes = after
 	case "UPDATED_NEW":
-		for name := range touched {
-			if v, ok := after[name]; ok {
+		// What is set to what it was is missing here; the store asks after ADD only.
+		for name, v := range after {
+			if name != "PK" && name != "SK" && !equal(v, before[name]) {
 				attributes[name] = v
 			}
 		}
@@ -254,7 +256,7 @@ func (t *Table) transact(tx transaction, request string) Answer {
 	for i, operation := range tx.TransactItems {
 		codes[i] = "None"
 		for name, w := range operation {
-			k, before, after, _, err := t.plan(name, w)
+			k, before, after, err := t.plan(name, w)
 			var f *failure
 			switch {
 			case errors.As(err, &f) && f.kind == conditionFailed:
@@ -347,11 +349,12 @@ func (t *Table) find(q query, was map[key]Item) (p page, err error) {
 	if err != nil {
 		return p, err
 	}
-	e := &expression{names: q.ExpressionAttributeNames, values: q.ExpressionAttributeValues, used: map[string]bool{}}
+	e := &expression{names: q.ExpressionAttributeNames, values: q.ExpressionAttributeValues}
+	filter, projection := e.parse(q.FilterExpression), e.parse(q.ProjectionExpression)
 	p.items = []Item{}
 	for _, at := range list {
 		if p.bytes >= mostBytes {
-			return p, nil
+			return p, e.err
 		}
 		item, stale := was[at.key]
 		if !stale {
@@ -362,24 +365,15 @@ func (t *Table) find(q query, was map[key]Item) (p page, err error) {
 		p.bytes += item.size()
 		p.last = Item{"PK": item["PK"], "SK": item["SK"]}
 		p.last[ix.partition], p.last[ix.sort] = item[ix.partition], item[ix.sort]
-		holds := true
-		if q.FilterExpression != "" {
-			if holds, err = e.condition(q.FilterExpression, item); err != nil {
-				return p, err
-			}
-		}
-		if holds {
-			if item, err = e.project(q.ProjectionExpression, item); err != nil {
-				return p, err
-			}
-			p.items = append(p.items, item)
+		if e.hold(filter, item) {
+			p.items = append(p.items, e.project(projection, item))
 		}
 		if p.scanned == q.Limit {
-			return p, nil // There may be more: DynamoDB does not look.
+			return p, e.err // There may be more: DynamoDB does not look.
 		}
 	}
 	p.last = nil
-	return p, nil
+	return p, e.err
 }
 
 // candidates returns the entries of an index that meet a query's conditions on
@@ -430,26 +424,18 @@ func (t *Table) candidates(q query, ix index, was map[key]Item) ([]entry, error)
 	return out, nil
 }
 
-// project returns the attributes of an item that a projection names; "" names
-// all.
-func (e *expression) project(text string, item Item) (Item, error) {
-	if text == "" {
-		return item, nil
-	}
-	if err := e.start(text); err != nil {
-		return nil, err
+// project returns the attributes of an item that a projection names; an empty
+// one names all.
+func (e *expression) project(projection []ast.Expr, item Item) Item {
+	if len(projection) == 0 {
+		return item
 	}
 	out := Item{}
-	for {
-		name, err := e.name()
-		if err != nil {
-			return nil, err
-		}
+	for _, x := range projection {
+		name := e.name(x)
 		if v, ok := item[name]; ok {
 			out[name] = v
 		}
-		if !e.accept(",") {
-			return out, nil
-		}
 	}
+	return out
 }

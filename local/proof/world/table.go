@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -27,8 +28,9 @@ type Value struct {
 type Item map[string]Value
 
 // Text returns the text or number of an attribute, or "".
-func (i Item) Text(name string) string {
-	v := i[name]
+func (i Item) Text(name string) string { return i[name].text() }
+
+func (v Value) text() string {
 	switch {
 	case v.S != nil:
 		return *v.S
@@ -60,9 +62,7 @@ func (v *Value) normalise() error {
 		if !ok {
 			return invalid("The parameter cannot be converted to a numeric value: %s", *v.N)
 		}
-		text := r.FloatString(38)
-		text = strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
-		v.N = &text
+		v.N = decimal(r)
 	case v.L != nil:
 		for i := range *v.L {
 			if err := (*v.L)[i].normalise(); err != nil {
@@ -70,14 +70,23 @@ func (v *Value) normalise() error {
 			}
 		}
 	case v.M != nil:
-		for name, member := range *v.M {
-			if err := member.normalise(); err != nil {
-				return err
-			}
-			(*v.M)[name] = member
-		}
+		return normaliseAll(*v.M)
 	}
 	return nil
+}
+
+func normaliseAll(values map[string]Value) error {
+	for name, v := range values {
+		if err := v.normalise(); err != nil {
+			return err
+		}
+		values[name] = v
+	}
+	return nil
+}
+
+func decimal(r *big.Rat) *string {
+	return new(strings.TrimSuffix(strings.TrimRight(r.FloatString(38), "0"), "."))
 }
 
 // compare orders two values of one type; ok is false where they have none in
@@ -284,58 +293,39 @@ type write struct {
 }
 
 // plan checks a write against the table as it is, and returns what it would put
-// in the item's place, and the names of the attributes that an update sets.
-func (t *Table) plan(operation string, w write) (k key, before, after Item, touched map[string]bool, err error) {
+// in the item's place.
+func (t *Table) plan(operation string, w write) (k key, before, after Item, err error) {
 	if w.TableName != t.name {
-		return k, nil, nil, nil, &failure{kind: "ResourceNotFoundException", message: "Requested resource not found"}
+		return k, nil, nil, &failure{kind: "ResourceNotFoundException", message: "Requested resource not found"}
 	}
 	target := w.Key
 	if operation == "Put" {
 		target = w.Item
 	}
 	if k, err = readKey(target, operation != "Put"); err != nil {
-		return k, nil, nil, nil, err
+		return k, nil, nil, err
 	}
-	for name, v := range w.ExpressionAttributeValues {
-		if err := v.normalise(); err != nil {
-			return k, nil, nil, nil, err
-		}
-		w.ExpressionAttributeValues[name] = v
+	after = maps.Clone(w.Item)
+	if err := cmp.Or(normaliseAll(after), normaliseAll(w.ExpressionAttributeValues)); err != nil {
+		return k, nil, nil, err
 	}
 	before = t.items[k]
-	e := &expression{names: w.ExpressionAttributeNames, values: w.ExpressionAttributeValues, used: map[string]bool{}}
-	// DynamoDB checks the request as a whole before it looks at the condition.
-	after = nil
+	e := &expression{names: w.ExpressionAttributeNames, values: w.ExpressionAttributeValues}
 	switch operation {
-	case "Put":
-		after = maps.Clone(w.Item)
-		for name, v := range after {
-			if err := v.normalise(); err != nil {
-				return k, nil, nil, nil, err
-			}
-			after[name] = v
-		}
 	case "Update":
-		if after, touched, err = e.update(w.UpdateExpression, k, before); err != nil {
-			return k, nil, nil, nil, err
-		}
-	}
-	holds := true
-	if w.ConditionExpression != "" {
-		if holds, err = e.condition(w.ConditionExpression, before); err != nil {
-			return k, nil, nil, nil, err
-		}
-	}
-	if err := e.unused(); err != nil {
-		return k, nil, nil, nil, err
-	}
-	if !holds {
-		return k, before, nil, nil, &failure{kind: conditionFailed, message: "The conditional request failed"}
-	}
-	if operation == "ConditionCheck" {
+		after = e.update(w.UpdateExpression, k, before)
+	case "ConditionCheck":
 		after = before
 	}
-	return k, before, after, touched, nil
+	holds := e.hold(e.parse(w.ConditionExpression), before)
+	// DynamoDB checks the request as a whole before it looks at the condition.
+	switch {
+	case e.err != nil:
+		return k, nil, nil, e.err
+	case !holds:
+		return k, before, nil, &failure{kind: conditionFailed, message: "The conditional request failed"}
+	}
+	return k, before, after, nil
 }
 
 // Restore puts items into the table as they are.

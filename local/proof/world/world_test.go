@@ -403,6 +403,11 @@ func TestRequests(t *testing.T) {
 	update("a", "SET n = :n", "n > :n", nil, one)
 	update("a", "SET n = :n", "attribute_exists(n) AND NOT (n = :n OR gone = :n)", nil, one)
 	update("a", "SET n = :n", "n <> :n OR gone <> :n", nil, one)
+	for _, condition := range []string{
+		"n <= :n AND n >= :n", "gone <= :n", "gone = away", "PK <= :n", "size(gone) = :n", "NOT (size(gone) <> :n)",
+	} {
+		update("a", "SET n = :n", condition, nil, one)
+	}
 	update(
 		"a",
 		"SET n = :n",
@@ -411,64 +416,11 @@ func TestRequests(t *testing.T) {
 		map[string]types.AttributeValue{":n": number("1"), ":a": text("a")},
 	)
 	update("a", "SET n = :n REMOVE m, gone ADD o :n", "", nil, one)
-	update("a", "SET n = :n, n = :n", "", nil, one) // twice
-	update("a", "SET PK = :n", "", nil, one)        // a key
-	update(
-		"a",
-		"SET n = gone",
-		"",
-		nil,
-		nil,
-	) // from nothing
-	update(
-		"a",
-		"SET value = :n",
-		"",
-		nil,
-		one,
-	) // a reserved word
-	update(
-		"a",
-		"SET n = :m",
-		"",
-		nil,
-		one,
-	) // an unknown value
-	update(
-		"a",
-		"SET #m = :n",
-		"",
-		nil,
-		one,
-	) // an unknown name
-	update(
-		"a",
-		"SET n = :n",
-		"",
-		map[string]string{"#v": "value"},
-		one,
-	) // an unused name
-	update(
-		"a",
-		"SET n = :n",
-		"",
-		nil,
-		map[string]types.AttributeValue{":n": number("1"), ":m": number("1")},
-	) // an unused value
-	update(
-		"a",
-		"SET n = :n",
-		"n = ",
-		nil,
-		one,
-	) // half a condition
-	update(
-		"a",
-		"ADD s :n",
-		"",
-		nil,
-		map[string]types.AttributeValue{":n": text("x")},
-	) // a text
+	update("a", "SET n = gone", "", nil, nil)                                          // from nothing
+	update("a", "SET n = :m", "", nil, one)                                            // an unknown value
+	update("a", "SET #m = :n", "", nil, one)                                           // an unknown name
+	update("a", "SET n = :n", "n = ", nil, one)                                        // half a condition
+	update("a", "ADD s :n", "", nil, map[string]types.AttributeValue{":n": text("x")}) // a text
 
 	entry := map[string]types.AttributeValue{
 		":l": &types.AttributeValueMemberL{Value: []types.AttributeValue{text("x")}},
@@ -485,7 +437,9 @@ func TestRequests(t *testing.T) {
 	update("m", "SET gone = list_append(gone, :l)", "attribute_exists(no)", nil, list)
 	update("m", "SET m.b = :n", "m.a = :n AND attribute_not_exists(m.b)", nil, one)
 	update("m", "SET m.b = :n", "m.a = :n AND attribute_not_exists(m.b)", nil, one)
-	update("m", "SET gone.b = :n", "", nil, one) // in nothing
+	update("m", "SET m.c = :n, m.a = m.d, m.d = m.a", "", nil, one) // from nothing
+	update("m", "SET m.d = :n, m.e = m.a, o = m", "", nil, one)     // from the item as it was
+	update("m", "SET gone.b = :n", "", nil, one)                    // in nothing
 	update("m", "SET gone.b = :n", "attribute_exists(no)", nil, one)
 	update("m", "SET l.b = :n", "", nil, one) // not in a list
 
