@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/aws/aws-lambda-go/events"
 )
 
 // pause is how long a mapping waits after its source failed.
@@ -42,11 +44,7 @@ func parseAnswer(answer []byte, ids []string) (failed []string, err error) {
 	if len(answer) == 0 {
 		return nil, nil
 	}
-	var said struct {
-		BatchItemFailures []struct {
-			ItemIdentifier string `json:"itemIdentifier"`
-		} `json:"batchItemFailures"`
-	}
+	var said events.SQSEventResponse // that of a stream has the same form
 	if err := json.Unmarshal(answer, &said); err != nil {
 		return nil, fmt.Errorf("the answer is not a batch response: %w", err)
 	}

@@ -3,6 +3,7 @@ package poller
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,7 +16,7 @@ import (
 )
 
 const (
-	maxReceive = 10                    // messages that SQS gives at a time
+	maxBatch   = 10                    // messages that SQS gives and deletes at a time
 	longPoll   = 20                    // seconds that SQS holds a request open at most
 	windowPoll = 50 * time.Millisecond // between receives while a window is open for less than a second
 )
@@ -87,7 +88,7 @@ func (c *Queue) collect(ctx context.Context) []types.Message {
 func (c *Queue) receive(ctx context.Context, limit int, wait int32) []types.Message {
 	out, err := c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    aws.String(c.QueueURL),
-		MaxNumberOfMessages:         int32(min(limit, maxReceive)),
+		MaxNumberOfMessages:         int32(min(limit, maxBatch)),
 		WaitTimeSeconds:             wait,
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 		MessageAttributeNames:       []string{"All"},
@@ -103,7 +104,11 @@ func (c *Queue) receive(ctx context.Context, limit int, wait int32) []types.Mess
 // handled.
 func (c *Queue) handle(ctx context.Context, messages []types.Message) {
 	event := c.event(messages)
-	failed, err := c.invoke(ctx, event)
+	ids := make([]string, len(messages))
+	for i, message := range messages {
+		ids[i] = aws.ToString(message.MessageId)
+	}
+	failed, err := invoke(ctx, c.Function, event, ids)
 	if err == nil {
 		err = c.remove(ctx, messages, failed)
 	}
@@ -112,45 +117,22 @@ func (c *Queue) handle(ctx context.Context, messages []types.Message) {
 	}
 }
 
-// invoke returns the ids of the messages that the function could not handle. An
-// error means all of them.
-func (c *Queue) invoke(ctx context.Context, event events.SQSEvent) (failed []string, err error) {
-	ids := make([]string, len(event.Records))
-	for i, record := range event.Records {
-		ids[i] = record.MessageId
-	}
-	return invoke(ctx, c.Function, event, ids)
-}
-
 // remove deletes the messages that are not among the failed ones.
 func (c *Queue) remove(ctx context.Context, messages []types.Message, failed []string) error {
-	keep := make(map[string]bool, len(failed))
-	for _, id := range failed {
-		keep[id] = true
-	}
-	var entries []types.DeleteMessageBatchRequestEntry
-	var errs []error
-	flush := func() {
-		if len(entries) == 0 {
-			return
+	var done []types.DeleteMessageBatchRequestEntry
+	for i, message := range messages {
+		if !slices.Contains(failed, aws.ToString(message.MessageId)) {
+			done = append(done, types.DeleteMessageBatchRequestEntry{
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: message.ReceiptHandle,
+			})
 		}
-		in := sqs.DeleteMessageBatchInput{QueueUrl: aws.String(c.QueueURL), Entries: entries}
+	}
+	var errs []error
+	for some := range slices.Chunk(done, maxBatch) {
+		in := sqs.DeleteMessageBatchInput{QueueUrl: aws.String(c.QueueURL), Entries: some}
 		_, err := c.Client.DeleteMessageBatch(ctx, &in)
-		entries = nil
 		errs = append(errs, err)
 	}
-	for i, message := range messages {
-		if keep[aws.ToString(message.MessageId)] {
-			continue
-		}
-		entries = append(entries, types.DeleteMessageBatchRequestEntry{
-			Id: aws.String(strconv.Itoa(i)), ReceiptHandle: message.ReceiptHandle,
-		})
-		if len(entries) == maxReceive {
-			flush()
-		}
-	}
-	flush()
 	return errors.Join(errs...)
 }
 
@@ -165,9 +147,6 @@ func (c *Queue) event(messages []types.Message) events.SQSEvent {
 				DataType: aws.ToString(value.DataType), StringValue: value.StringValue, BinaryValue: value.BinaryValue,
 				StringListValues: []string{}, BinaryListValues: [][]byte{},
 			}
-		}
-		if m.Attributes == nil {
-			m.Attributes = map[string]string{}
 		}
 		event.Records = append(event.Records, events.SQSMessage{
 			MessageId:              aws.ToString(m.MessageId),
