@@ -3,7 +3,6 @@
 package cartstub
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,25 +16,17 @@ type Kind struct {
 	Name string // the id without the prefix "cart-" and without what follows a further "-"
 	What string // what the stub answers
 
-	status func(n int) int // of the nth answer for one cart, counted from 1; nil means 200
-	change func(*cart)     // of the cart that a good answer shows; nil means none
-	body   string          // in place of the cart
-	wait   time.Duration   // before the answer
+	status int           // in place of 200
+	times  int           // answers with that status before good ones; 0 means that all have it
+	change func(*cart)   // of the cart that a good answer shows; nil means none
+	body   string        // in place of the cart
+	wait   time.Duration // before the answer
 }
 
 // Kinds returns the carts, for people to choose from. cart-missing,
 // cart-missing-1 and cart-missing-tuesday are all of the kind missing; the
 // kinds that count do so for each id. Every other id is a good cart.
 func Kinds() []Kind {
-	always := func(status int) func(int) int { return func(int) int { return status } }
-	first := func(times, status int) func(int) int {
-		return func(n int) int {
-			if n <= times {
-				return status
-			}
-			return http.StatusOK
-		}
-	}
 	return []Kind{
 		{Name: "good", What: "one line at 250.00 after a discount of 50.00, campaign SUMMER25"},
 		{
@@ -54,18 +45,17 @@ func Kinds() []Kind {
 		},
 		{Name: "large", What: "200 lines, which is as many as allowed", change: func(c *cart) { c.Items = manyItems(200) }},
 		{Name: "totals", What: "as good, with totals that are wrong", change: func(c *cart) { c.Total = "1.00" }},
-		{Name: "flaky", What: "500 twice, then as good", status: first(2, http.StatusInternalServerError)},
+		{Name: "flaky", What: "500 twice, then as good", status: http.StatusInternalServerError, times: 2},
 		{
-			Name:   "late",
-			What:   "503 six times, so that whole deliveries fail, then as good",
-			status: first(6, http.StatusServiceUnavailable),
+			Name: "late", What: "503 six times, so that whole deliveries fail, then as good",
+			status: http.StatusServiceUnavailable, times: 6,
 		},
-		{Name: "broken", What: "500 always", status: always(http.StatusInternalServerError)},
-		{Name: "limited", What: "429 always", status: always(http.StatusTooManyRequests)},
+		{Name: "broken", What: "500 always", status: http.StatusInternalServerError},
+		{Name: "limited", What: "429 always", status: http.StatusTooManyRequests},
 		{Name: "slow", What: "an answer after five seconds, two more than the client waits", wait: 5 * time.Second},
-		{Name: "missing", What: "404", status: always(http.StatusNotFound)},
-		{Name: "gone", What: "410", status: always(http.StatusGone)},
-		{Name: "refused", What: "400", status: always(http.StatusBadRequest)},
+		{Name: "missing", What: "404", status: http.StatusNotFound},
+		{Name: "gone", What: "410", status: http.StatusGone},
+		{Name: "refused", What: "400", status: http.StatusBadRequest},
 		{Name: "empty", What: "no lines", change: func(c *cart) { c.Items = []item{} }},
 		{Name: "crowded", What: "201 lines, which is one too many", change: func(c *cart) { c.Items = manyItems(201) }},
 		{Name: "foreign", What: "the cart of another tenant", change: func(c *cart) { c.TenantID = "another-tenant" }},
@@ -90,17 +80,13 @@ func Answer(tenant, id string, n int) (status int, body []byte, wait time.Durati
 			kind = k
 		}
 	}
-	if kind.status != nil {
-		status = kind.status(n)
-	}
-	if status = cmp.Or(status, http.StatusOK); status != http.StatusOK {
-		body, _ = json.Marshal(map[string]any{"success": false, "error": http.StatusText(status)}) // texts always marshal
-		return status, body, kind.wait
+	if kind.status != 0 && (kind.times == 0 || n <= kind.times) {
+		return kind.status, fmt.Appendf(nil, `{"success": false, "error": %q}`, http.StatusText(kind.status)), 0
 	}
 	if kind.body != "" {
-		return status, []byte(kind.body), kind.wait
+		return http.StatusOK, []byte(kind.body), 0
 	}
-	c := cart{CartID: id, TenantID: tenant, Currency: "ZAR", Items: []item{hosting()}, Campaign: summer()}
+	c := cart{CartID: id, TenantID: tenant, Currency: "ZAR", Items: []item{hosting()}, Campaign: json.RawMessage(summer)}
 	if kind.change != nil {
 		kind.change(&c)
 	}
@@ -108,8 +94,8 @@ func Answer(tenant, id string, n int) (status int, body []byte, wait time.Durati
 	if !c.bare {
 		answer = map[string]any{"success": true, "data": c}
 	}
-	body, _ = json.Marshal(answer) // so do numbers of ours
-	return status, body, kind.wait
+	body, _ = json.Marshal(answer) // numbers of ours always marshal
+	return http.StatusOK, body, kind.wait
 }
 
 // New returns the Cart API: GET /{cartId} with the header X-Tenant-Id.
@@ -137,13 +123,13 @@ func New() http.Handler {
 }
 
 type cart struct {
-	CartID   string      `json:"cartId"`
-	TenantID string      `json:"tenantId"`
-	Currency string      `json:"currency,omitempty"`
-	Items    []item      `json:"items"`
-	Shipping json.Number `json:"shipping,omitempty"`
-	Campaign *campaign   `json:"campaign,omitempty"`
-	Total    json.Number `json:"total,omitempty"`
+	CartID   string          `json:"cartId"`
+	TenantID string          `json:"tenantId"`
+	Currency string          `json:"currency,omitempty"`
+	Items    []item          `json:"items"`
+	Shipping json.Number     `json:"shipping,omitempty"`
+	Campaign json.RawMessage `json:"campaign,omitempty"`
+	Total    json.Number     `json:"total,omitempty"`
 
 	bare bool // not inside an envelope
 }
@@ -159,21 +145,13 @@ type item struct {
 	Discount    json.Number `json:"discount,omitempty"`
 }
 
-type campaign struct {
-	ID                  string      `json:"id"`
-	Code                string      `json:"code"`
-	Description         string      `json:"description"`
-	DiscountPercentage  json.Number `json:"discountPercentage"`
-	ProductID           string      `json:"productId"`
-	TermsConditionsLink string      `json:"termsConditionsLink"`
-	FromDate            string      `json:"fromDate"`
-	ToDate              string      `json:"toDate"`
-	IsValid             bool        `json:"isValid"`
-	DateCreated         string      `json:"dateCreated"`
-	DateLastUpdated     string      `json:"dateLastUpdated"`
-	LastUpdatedBy       string      `json:"lastUpdatedBy"`
-	Active              bool        `json:"active"`
-}
+// summer is a campaign with all that the Cart API says of one.
+const summer = `{
+	"id": "camp-9", "code": "SUMMER25", "description": "Summer sale", "discountPercentage": 12.5, "productId": "prod-1",
+	"termsConditionsLink": "https://kimmyai.io/terms/summer25", "fromDate": "2025-11-01", "toDate": "2026-01-31",
+	"isValid": true, "dateCreated": "2025-10-15T08:00:00Z", "dateLastUpdated": "2025-10-16T08:00:00Z",
+	"lastUpdatedBy": "marketing@kimmyai.io", "active": true
+}`
 
 func hosting() item {
 	return item{
@@ -203,13 +181,4 @@ func manyItems(n int) []item {
 		}
 	}
 	return items
-}
-
-func summer() *campaign {
-	return &campaign{
-		ID: "camp-9", Code: "SUMMER25", Description: "Summer sale", DiscountPercentage: "12.5", ProductID: "prod-1",
-		TermsConditionsLink: "https://kimmyai.io/terms/summer25", FromDate: "2025-11-01", ToDate: "2026-01-31", IsValid: true,
-		DateCreated: "2025-10-15T08:00:00Z", DateLastUpdated: "2025-10-16T08:00:00Z",
-		LastUpdatedBy: "marketing@kimmyai.io", Active: true,
-	}
 }
