@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bbws/order-lambda/local/brand"
 	"github.com/bbws/order-lambda/local/preview"
 	"github.com/bbws/order-lambda/notify"
 	"github.com/bbws/order-lambda/notify/templates"
@@ -36,7 +35,7 @@ func (c *Console) render(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	supplier, _, err := brand.Read(c.branding())
+	supplier, _, err := preview.Branding(c.branding())
 	if err != nil {
 		return nil, fmt.Errorf("invoice/branding: %w", err)
 	}
@@ -55,7 +54,7 @@ func (c *Console) branding() fs.FS { return os.DirFS(filepath.Join(c.root, "invo
 // sample serves a sample document with the branding on disk.
 func (c *Console) sample(w http.ResponseWriter, r *http.Request) {
 	var pdf []byte
-	supplier, logo, err := brand.Read(c.branding())
+	supplier, logo, err := preview.Branding(c.branding())
 	if err == nil {
 		pdf, err = preview.Document(order.DocumentKind(r.PathValue("kind")), supplier, logo)
 	}

@@ -31,6 +31,7 @@ func Orders() []Sample {
 		{"Paper filters, size 02, pack of 100", 2, 8_990, 0},
 	}
 	samples := []Sample{
+		{"completed", build(16, "", three, 9_900)},
 		{"one-line", build(1, "", []line{{"Web hosting, 12 months", 1, 118_800, 0}}, 0)},
 		{"three-lines", build(2, "", three, 9_900)},
 		{"forty-lines", build(3, "", catalogue(40), 15_000)},
@@ -50,6 +51,7 @@ func Orders() []Sample {
 		{"dollars", build(13, "", catalogue(5), 2_500)},
 		{"no-name", build(14, "", three[:1], 0)},
 		{"foreign-name", build(15, "", three[:1], 0)},
+		{"arabic", build(17, "", three, 9_900)},
 	}
 	for i := range samples {
 		samples[i].Order = change(samples[i].Name, samples[i].Order)
@@ -61,8 +63,10 @@ func Orders() []Sample {
 func change(name string, o order.Order) order.Order {
 	a := &o.BillingAddress
 	switch name {
-	case "paid", "forty-lines", "two-hundred-lines", "large-amounts", "campaign", "free":
+	case "paid", "forty-lines", "two-hundred-lines", "large-amounts", "campaign", "free", "arabic":
 		apply(&o, paid(o))
+	case "completed":
+		apply(&o, paid(o), order.Update{Status: order.Processing}, order.Update{Status: order.Completed})
 	case "refunded", "long-names", "many-scripts":
 		apply(&o, paid(o), order.Update{Status: order.Refunded, Reason: "The coffee set arrived broken"})
 	case "cancelled":
@@ -89,6 +93,12 @@ func change(name string, o order.Order) order.Order {
 		a.Company = "Łódź Žižkov Şişli Ørsted ĐẠI Ḽiḓa (Edms) Bpk"
 		a.Street = "Οδός Ερμού 15, ул. Тверская 7"
 		a.City = "東京 القاهرة मुंबई"
+	case "arabic":
+		o.CustomerName = "فاطمة الزهراء"
+		o.BillingAddress = order.BillingAddress{
+			FullName: "فاطمة الزهراء", Street: "١٢ شارع التحرير", City: "القاهرة", Province: "القاهرة",
+			PostalCode: "11511", Country: "EG",
+		}
 	}
 	return o
 }
