@@ -154,7 +154,7 @@ image-test: setup ## build the image, look into it, and run all eight roles from
 invoke: setup ## send a role its event: make invoke ROLE=get_order EVENT=…; IMAGE if it is built, else the binary
 	@docker=$$(deploy/image.sh docker); image=; \
 	if [ -n "$$docker" ] && $$docker image inspect $(IMAGE) >/dev/null 2>&1; then image=$(IMAGE); fi; \
-	go run ./local/invoke -docker "$$docker" -image "$$image" $(ROLE) $(EVENT)
+	go run ./local invoke -docker "$$docker" -image "$$image" $(ROLE) $(EVENT)
 
 # --- deploy -------------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ preview: pdf-tools ## render sample orders into out/preview: PDF, PNG, HTML and 
 
 .PHONY: template-check
 template-check: ## say what is wrong with a mail's template (FILE=…/customer/order_paid.html)
-	@go run ./local/templatecheck $(FILE)
+	@go run ./local template-check $(FILE)
 
 # --- faults -------------------------------------------------------------------------------------------------------
 

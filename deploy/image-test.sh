@@ -163,4 +163,4 @@ echo "$answer"
 [[ $answer == *"ROLE is missing"* && $answer == *customer_order_confirmation* ]] || fail "an image without ROLE does not say so"
 
 say "the eight roles from the image, under its emulator"
-go run ./local/invoke -docker "$docker" -image "$name" -all
+go run ./local invoke -docker "$docker" -image "$name" -all

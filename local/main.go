@@ -4,7 +4,9 @@
 //	local dev     the same, and rebuilds and replaces what a change of the source touches
 //	local demo    the same as run, but exits: 0 only if all of it happened
 //	local token   prints a token for the API
+//	local invoke  hands one role an event, and prints its answer and its log
 //	local preview renders sample orders as documents and mails into a directory
+//	local template-check says what is wrong with a mail's template
 //
 // The targets of make with these names call it after installing what it needs.
 package main
@@ -28,6 +30,7 @@ import (
 	"github.com/bbws/order-lambda/local/gateway"
 	"github.com/bbws/order-lambda/local/preview"
 	"github.com/bbws/order-lambda/local/stack"
+	"github.com/bbws/order-lambda/notify"
 )
 
 func main() {
@@ -52,11 +55,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			usual = "0"
 		}
 		port := flags.String("port", usual, "port of the API on 127.0.0.1, 0 for any free one")
-		windows := flags.Bool(
-			"windows",
-			false,
-			"wait for fuller batches as the deployed service does, up to 5 s, rather than 20 ms",
-		)
+		windows := flags.Bool("windows", false, "wait up to 5 s for fuller batches, as the deployed service does, not 20 ms")
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
@@ -68,11 +67,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return errors.New("usage: local preview DIRECTORY")
 		}
 		return preview.Write(args[0])
+	case "template-check":
+		if len(args) != 1 {
+			return errors.New("usage: local template-check FILE")
+		}
+		return checkTemplate(args[0], out)
+	case "invoke":
+		return invoke(ctx, flags, args, out)
 	case "token":
-		tenant := flags.String("tenant", "tenant-1", "tenant that the token is for")
-		email := flags.String("email", "thandi@example.com", "who acts")
+		tenant := flags.String("tenant", tenant, "tenant that the token is for")
+		email := flags.String("email", customer, "who acts")
 		admin := flags.Bool("admin", false, "put the holder into the group admin")
-		valid := flags.Duration("valid", 24*time.Hour, "how long the token is good")
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
@@ -80,15 +85,41 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		if *admin {
 			id.Groups = []string{"admin"}
 		}
-		token, err := gateway.Token(id, *valid)
+		token, err := gateway.Token(id, 24*time.Hour)
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintln(out, token)
 		return err
 	default:
-		return errors.New("what to do is missing: run, dev, demo, token or preview")
+		return errors.New("what to do is missing: run, dev, demo, token, invoke, preview or template-check")
 	}
+}
+
+// checkTemplate tells the author of a mail's template what is wrong with it:
+// everything at once, as FILE:LINE:COLUMN. The last two parts of the file's path
+// say which mail it is for.
+func checkTemplate(file string, out io.Writer) error {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	err = notify.CheckTemplate(filepath.Base(filepath.Dir(path))+"/"+filepath.Base(path), string(src))
+	var broken *notify.TemplateError
+	if errors.As(err, &broken) {
+		for _, p := range broken.Problems {
+			_, _ = fmt.Fprintf(out, "%s:%d:%d: %s\n", file, p.Line, p.Column, p.Message)
+		}
+		return errors.New("the service does not take this template")
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(out, file+" is a template that the service takes")
+	}
+	return err
 }
 
 // serve runs a stack, places a first order, and stays up unless it is a demo.

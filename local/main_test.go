@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -123,9 +124,28 @@ func TestToken(t *testing.T) {
 	is.Equal(strings.Count(out.String(), "\n"), 1) // and nothing else
 }
 
+func TestTemplateCheck(t *testing.T) {
+	is := is.New(t)
+	const file = "../notify/templates/customer/order_paid.html"
+	var out bytes.Buffer
+	is.NoErr(run(t.Context(), []string{"template-check", file}, &out))
+	is.Equal(out.String(), file+" is a template that the service takes\n")
+
+	text, err := os.ReadFile(file)
+	is.NoErr(err)
+	broken := filepath.Join(t.TempDir(), "customer", "order_paid.html")
+	is.NoErr(os.Mkdir(filepath.Dir(broken), 0o700))
+	is.NoErr(os.WriteFile(broken, bytes.ReplaceAll(text, []byte("{{orderNumber}}"), []byte("{{orderNumbr}}")), 0o600))
+	out.Reset()
+	is.True(run(t.Context(), []string{"template-check", broken}, &out) != nil)
+	is.True(regexp.MustCompile(`^\S+/customer/order_paid.html:\d+:\d+: .*"orderNumber"`).MatchString(out.String()))
+	is.True(run(t.Context(), []string{"template-check", "../notify/templates/layout.html"}, &out) != nil) // no mail's
+}
+
 func TestUnknownCommand(t *testing.T) {
 	is := is.New(t)
 	for _, args := range [][]string{nil, {"fly"}} {
-		is.Equal(fmt.Sprint(run(t.Context(), args, io.Discard)), "what to do is missing: run, dev, demo, token or preview")
+		err := run(t.Context(), args, io.Discard)
+		is.Equal(fmt.Sprint(err), "what to do is missing: run, dev, demo, token, invoke, preview or template-check")
 	}
 }

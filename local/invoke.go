@@ -1,14 +1,3 @@
-// Invoke hands one role of the service an event, and prints its answer and its
-// log:
-//
-//	invoke [flags] ROLE [EVENT]
-//	invoke [flags] -all
-//
-// The role runs behind the Lambda Runtime Interface Emulator, against AWS
-// services on this machine: the container image that -image names under the
-// image's own emulator, else the binary. With -all, every role gets its event
-// of roles/testdata, in the order in which an order meets them, and the exit
-// status says whether all of them answered well.
 package main
 
 import (
@@ -20,11 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -44,21 +31,17 @@ var inOrder = []string{
 // about.
 const recorder = "order_creator_record"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "invoke:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
-	}
-}
-
-func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+// invoke hands one role of the service an event, and prints its answer and its
+// log. The role runs behind the Lambda Runtime Interface Emulator, against AWS
+// services on this machine: the container image that -image names under the
+// image's own emulator, else the binary. With -all, every role gets its event
+// of roles/testdata, in the order in which an order meets them, and the error
+// says whether all of them answered well.
+func invoke(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	image := flags.String("image", "", "container image to run in place of the binary")
 	docker := flags.String("docker", "docker", "docker command that runs it")
 	all := flags.Bool("all", false, "send all eight roles their events")
-	if err := flags.Parse(args[1:]); err != nil {
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	role, file := flags.Arg(0), flags.Arg(1)
@@ -74,23 +57,23 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	defer local.Close()
 	if *all {
 		for _, role := range inOrder {
-			if err := invoke(ctx, out, local, role, ""); err != nil {
+			if err := send(ctx, out, local, role, ""); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	if role != recorder && role != "create_order" {
-		if err := invoke(ctx, io.Discard, local, recorder, ""); err != nil {
+		if err := send(ctx, io.Discard, local, recorder, ""); err != nil {
 			return fmt.Errorf("record the order that the event is about: %w", err)
 		}
 	}
-	return invoke(ctx, out, local, role, file)
+	return send(ctx, out, local, role, file)
 }
 
-// invoke hands a role an event from a file, else its ready one, and prints what
+// send hands a role an event from a file, else its ready one, and prints what
 // it says. The error says what is wrong with the answer, if anything.
-func invoke(ctx context.Context, out io.Writer, local *stack.Stack, role, file string) error {
+func send(ctx context.Context, out io.Writer, local *stack.Stack, role, file string) error {
 	if file == "" {
 		root, err := emulator.Root()
 		if err != nil {
@@ -125,21 +108,19 @@ func invoke(ctx context.Context, out io.Writer, local *stack.Stack, role, file s
 func judge(answer []byte, consumer bool) error {
 	var batch events.SQSEventResponse
 	var response events.APIGatewayProxyResponse
+	var said any = &response
+	if consumer {
+		said = &batch
+	}
 	decoder := json.NewDecoder(bytes.NewReader(answer))
 	decoder.DisallowUnknownFields()
-	if consumer {
-		if err := decoder.Decode(&batch); err != nil {
-			return fmt.Errorf("not a batch response: %w", err)
-		}
-		if len(batch.BatchItemFailures) > 0 {
-			return errors.New("messages failed")
-		}
-		return nil
+	if err := decoder.Decode(said); err != nil {
+		return fmt.Errorf("not what Lambda takes from it: %w", err)
 	}
-	if err := decoder.Decode(&response); err != nil {
-		return fmt.Errorf("not an API response: %w", err)
+	if len(batch.BatchItemFailures) > 0 {
+		return errors.New("messages failed")
 	}
-	if response.StatusCode < 200 || response.StatusCode > 299 {
+	if !consumer && response.StatusCode/100 != 2 {
 		return fmt.Errorf("status %d", response.StatusCode)
 	}
 	return nil
