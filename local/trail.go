@@ -134,13 +134,13 @@ func (f *firstOrder) change(ctx context.Context, body string) error {
 // expectations returns what comes of a stage: the documents and mails.
 func (f *firstOrder) expectations(s stage) (all []expectation) {
 	if s.document != "" {
-		all = append(all, expectation{"document", func(ctx context.Context) (string, error) {
+		all = append(all, expectation{"document", func(context.Context) (string, error) {
 			document, issued := f.order.Document(s.document)
 			if !issued {
 				return "", nil
 			}
-			name := f.number + "_" + string(s.document) + ".pdf"
-			file, size, err := download(ctx, document.URL, filepath.Join(f.dir, name))
+			file := filepath.Join(f.dir, f.number+"_"+string(s.document)+".pdf")
+			size, err := download(document.URL, file)
 			what := strings.TrimSpace(strings.ReplaceAll(string(s.document), "_", " ") + " " + document.Number)
 			return fmt.Sprintf("%s: %s, %d bytes  (order_pdf_creator)", what, file, size), err
 		}})
@@ -197,7 +197,7 @@ func (f *firstOrder) await(ctx context.Context, all []expectation) (err error) {
 // show tells how the order stands at its end: in the list, in its own history,
 // and to another system that hears the topic's events.
 func (f *firstOrder) show(ctx context.Context) error {
-	var list struct{ Orders []struct{ ID string } }
+	var list struct{ Orders []gateway.Order }
 	path := "/v1.0/tenants/" + tenant + "/orders?orderNumber=" + f.number
 	if err := f.api.Do(ctx, http.MethodGet, path, "", &list); err != nil {
 		return err
@@ -239,35 +239,22 @@ func (f *firstOrder) events(ctx context.Context) (string, error) {
 	return said, nil
 }
 
-// download stores what a document's link gives, and returns the file's name as
-// it is seen from here.
-func download(ctx context.Context, url, file string) (path string, size int, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// download stores what a document's link gives, and returns its size.
+func download(url, file string) (size int, err error) {
+	resp, err := http.Get(url)
 	if err != nil {
-		return "", 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", 0, err
+		return 0, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	content, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return "", 0, err
+		return 0, err
 	}
 	if resp.StatusCode != http.StatusOK || !bytes.HasPrefix(content, []byte("%PDF-")) {
-		return "", 0, fmt.Errorf("the document's link gives no PDF: %s", resp.Status)
+		return 0, fmt.Errorf("the document's link gives no PDF: %s", resp.Status)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return "", 0, err
+		return 0, err
 	}
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		return "", 0, err
-	}
-	if here, err := os.Getwd(); err == nil {
-		if relative, err := filepath.Rel(here, file); err == nil {
-			file = relative
-		}
-	}
-	return file, len(content), nil
+	return len(content), os.WriteFile(file, content, 0o600)
 }
