@@ -6,18 +6,16 @@ package stack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"mime"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -62,7 +60,6 @@ const (
 	recorder         = "order_creator_record" // consumes what create_order queues
 	otherQueue       = "another-system"       // hears every event
 	maxReceives      = 3                      // before a message goes to the dead-letter queue
-	retention        = 14 * 24 * 60 * 60      // seconds that every queue keeps a message
 	apiEnvironments  = 10                     // environments at a time of an API role
 	quickWindow      = 20 * time.Millisecond
 	streamWait       = 250 * time.Millisecond // between two looks at a shard, as Lambda's
@@ -72,12 +69,9 @@ const (
 // Options say how a stack differs from the deployed service. The zero value
 // does not, except for the free port.
 type Options struct {
-	// Binary is the program of the eight roles. If it is empty it is built from
-	// the repository.
-	Binary string
-
 	// Image, if set, is the container image that the roles run from in place of
-	// the binary, and Docker the command that runs it.
+	// a binary that is built from the repository, and Docker the command that
+	// runs it.
 	Image, Docker string
 
 	// Unread leaves the queues and the stream alone, for a caller that hands
@@ -116,7 +110,8 @@ type Options struct {
 	// time.
 	OnLog func(role, line string)
 
-	// Progress, if set, is told what is being done while the stack starts.
+	// Progress, if set, is told what is being done while the stack starts,
+	// several things at a time.
 	Progress func(what string)
 }
 
@@ -137,11 +132,10 @@ type Stack struct {
 	Environ []string
 
 	options   Options
-	telling   sync.Mutex // one call of options.Progress at a time
 	roles     map[string]deploy.Role
 	functions map[string]*lambdaapi.Function
 	logs      map[string]*roleLog
-	batches   batchLog
+	batches   map[string]*recent[Batch]
 
 	closers []func() // in the order of starting
 }
@@ -153,7 +147,10 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{options: options, roles: roles, functions: map[string]*lambdaapi.Function{}, logs: map[string]*roleLog{}}
+	s := &Stack{
+		options: options, roles: roles, functions: map[string]*lambdaapi.Function{}, logs: map[string]*roleLog{},
+		batches: map[string]*recent[Batch]{},
+	}
 	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, err
@@ -162,7 +159,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 }
 
 func (s *Stack) start(ctx context.Context) error {
-	api, err := s.listen(ctx, s.options.Address)
+	api, err := s.listen(cmp.Or(s.options.Address, anyAddress))
 	if err != nil {
 		return err
 	}
@@ -170,7 +167,7 @@ func (s *Stack) start(ctx context.Context) error {
 
 	var db *emulator.DynamoDB
 	var cloud *emulator.AWS
-	binary := s.options.Binary
+	var binary string
 	begin, ctx := errgroup.WithContext(ctx)
 	begin.Go(func() (err error) {
 		s.progress("starting DynamoDB")
@@ -183,7 +180,7 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	})
 	begin.Go(func() (err error) {
-		if binary == "" && s.options.Image == "" {
+		if s.options.Image == "" {
 			s.progress("building the binary")
 			binary, err = Build(ctx)
 		}
@@ -237,8 +234,6 @@ func (s *Stack) onClose(f func()) { s.closers = append(s.closers, f) }
 
 func (s *Stack) progress(what string) {
 	if s.options.Progress != nil {
-		s.telling.Lock()
-		defer s.telling.Unlock()
 		s.options.Progress(what)
 	}
 }
@@ -246,15 +241,14 @@ func (s *Stack) progress(what string) {
 // Build builds the binary as it is deployed, for this machine, and returns its
 // path. It replaces the one that was built before: processes that run it keep
 // theirs.
-func Build(ctx context.Context, flags ...string) (string, error) {
+func Build(ctx context.Context) (string, error) {
 	root, err := emulator.Root()
 	if err != nil {
 		return "", err
 	}
 	binary := filepath.Join(root, ".cache", "local", "bootstrap")
 	fresh := fmt.Sprintf("%s.%d", binary, os.Getpid()) // somebody else may be building or running the other one
-	args := append([]string{"build", "-buildvcs=false", "-tags", "lambda.norpc", "-o", fresh}, flags...)
-	build := exec.CommandContext(ctx, "go", append(args, ".")...)
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-tags", "lambda.norpc", "-o", fresh, ".")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the binary: %w\n%s", err, bytes.TrimSpace(out))
@@ -308,9 +302,7 @@ func (s *Stack) createRoleQueues(ctx context.Context, role deploy.Role) error {
 }
 
 func (s *Stack) createQueue(ctx context.Context, name string, attributes map[string]string) error {
-	all := map[string]string{"MessageRetentionPeriod": strconv.Itoa(retention)}
-	maps.Copy(all, attributes)
-	_, err := s.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: all})
+	_, err := s.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
 	return err
 }
 
@@ -366,16 +358,14 @@ func (s *Stack) upload(ctx context.Context, files fs.FS, prefix string) error {
 
 // run starts the Cart API, the functions and the pollers.
 func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.AWS, binary string) error {
-	carts, err := s.listen(ctx, "")
-	if err != nil {
+	carts := cartstub.New()
+	if s.options.AroundCarts != nil {
+		carts = s.options.AroundCarts(carts)
+	}
+	var err error
+	if s.CartURL, err = s.serveAnywhere(carts); err != nil {
 		return err
 	}
-	s.CartURL = "http://" + carts.Addr().String()
-	stub := cartstub.New()
-	if s.options.AroundCarts != nil {
-		stub = s.options.AroundCarts(stub)
-	}
-	s.serve(carts, stub)
 	rie, err := emulator.RuntimeInterface()
 	if err != nil {
 		return err
@@ -386,16 +376,14 @@ func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.
 		if err != nil {
 			return err
 		}
-		s.logs[name] = log
-		s.onClose(log.close)
+		s.logs[name], s.batches[name] = log, &recent[Batch]{}
+		s.onClose(func() { _ = log.file.Close() })
 		env := append(emulator.Environ(db, cloud), s.settings(name)...)
 		if s.options.Around != nil {
-			front, err := s.listen(ctx, "")
+			url, err := s.serveAnywhere(s.options.Around(name, services(db, cloud)))
 			if err != nil {
 				return err
 			}
-			s.serve(front, s.options.Around(name, services(db, cloud)))
-			url := "http://" + front.Addr().String()
 			env = append(env, "AWS_ENDPOINT_URL="+url, "AWS_ENDPOINT_URL_DYNAMODB="+url, "AWS_ENDPOINT_URL_SESV2="+url)
 		}
 		config := lambdaapi.Config{
@@ -491,7 +479,7 @@ func (s *Stack) queue(ctx context.Context, name string) *poller.Queue {
 			if err != nil && s.options.Quick {
 				s.release(context.WithoutCancel(ctx), name, event)
 			}
-			s.batches.add(Batch{Role: name, Messages: event.Records, Failed: failed, Err: err})
+			s.batches[name].add(Batch{Messages: event.Records, Failed: failed, Err: err})
 		},
 	}
 	if s.options.Quick {
@@ -511,7 +499,7 @@ func (s *Stack) stream(ctx context.Context, client poller.Streams, name string) 
 		Client: client, StreamARN: aws.ToString(table.Table.LatestStreamArn),
 		BatchSize: role.Stream.BatchSize, Filter: role.Stream.Filter, Function: s.function(name), Wait: streamWait,
 		Observe: func(records []poller.Record, failed []string, err error) {
-			s.batches.add(Batch{Role: name, Changes: records, Failed: failed, Err: err})
+			s.batches[name].add(Batch{Changes: records, Failed: failed, Err: err})
 		},
 	}
 	if s.options.Quick {
@@ -564,17 +552,17 @@ func (o observed) Invoke(ctx context.Context, payload []byte, trace string) ([]b
 	return answer, err
 }
 
-// listen opens a loopback address, any free one if it is empty.
-func (s *Stack) listen(ctx context.Context, address string) (net.Listener, error) {
-	if address == "" {
-		address = "127.0.0.1:0"
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			return nil, err
-		}
+// anyAddress is a free port of this machine.
+const anyAddress = "127.0.0.1:0"
+
+// listen opens an address.
+func (s *Stack) listen(address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is in use: stop what listens there, or choose another port with PORT=…", address)
+	}
+	if err != nil {
+		return nil, err
 	}
 	s.onClose(func() { _ = listener.Close() })
 	return listener, nil
@@ -587,16 +575,19 @@ func (s *Stack) serve(listener net.Listener, handler http.Handler) {
 	go func() { _ = server.Serve(listener) }()
 }
 
+// serveAnywhere answers at a free address and returns its URL.
+func (s *Stack) serveAnywhere(handler http.Handler) (url string, err error) {
+	listener, err := s.listen(anyAddress)
+	if err != nil {
+		return "", err
+	}
+	s.serve(listener, handler)
+	return "http://" + listener.Addr().String(), nil
+}
+
 func queueName(role deploy.Role) string     { return role.Queue + "-" + Environment }
 func deadQueueName(role deploy.Role) string { return role.Queue + "-dlq-" + Environment }
 
 func arn(service, name string) string {
 	return strings.Join([]string{"arn", "aws", service, emulator.Region, account, name}, ":")
-}
-
-func contentType(key string) string {
-	if kind := mime.TypeByExtension(path.Ext(key)); kind != "" {
-		return kind
-	}
-	return "application/octet-stream"
 }

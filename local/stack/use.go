@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,10 +31,8 @@ import (
 	"github.com/bbws/order-lambda/order"
 )
 
-const tokenTime = 24 * time.Hour
-
 // Token returns a token that the API accepts for a day.
-func (s *Stack) Token(id gateway.Identity) (string, error) { return gateway.Token(id, tokenTime) }
+func (s *Stack) Token(id gateway.Identity) (string, error) { return gateway.Token(id, 24*time.Hour) }
 
 // Client returns a client of the API for a person.
 func (s *Stack) Client(id gateway.Identity) (gateway.Client, error) {
@@ -77,11 +76,10 @@ func queueURL(name string) string {
 	return "http://sqs." + emulator.Region + ".localhost/" + account + "/" + name
 }
 
-// PutObject stores an object with the content type of its name.
+// PutObject stores an object.
 func (s *Stack) PutObject(ctx context.Context, bucket, key string, content []byte) error {
 	_, err := s.S3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(content),
-		ContentType: aws.String(contentType(key)),
 	})
 	if err != nil {
 		return fmt.Errorf("store %s/%s: %w", bucket, key, err)
@@ -91,20 +89,11 @@ func (s *Stack) PutObject(ctx context.Context, bucket, key string, content []byt
 
 // A Mail is a mail that was sent.
 type Mail struct {
-	MessageID   string   `json:"messageId"`
-	From        string   `json:"from"`
-	ReplyTo     []string `json:"replyTo"`
-	Destination struct {
-		To  []string `json:"to"`
-		Cc  []string `json:"cc"`
-		Bcc []string `json:"bcc"`
-	} `json:"destination"`
-	Subject string `json:"subject"`
-	Body    struct {
-		HTML string `json:"html"`
-		Text string `json:"text"`
-	} `json:"body"`
-	At int64 `json:"at"` // seconds since 1970
+	MessageID   string
+	ReplyTo     []string
+	Destination struct{ To []string }
+	Subject     string
+	Body        struct{ HTML, Text string }
 }
 
 // Mails returns all mails, oldest first.
@@ -135,10 +124,11 @@ type Queue struct {
 
 // Queues returns how full the queues are, the first one of the flow first.
 func (s *Stack) Queues(ctx context.Context) ([]Queue, error) {
-	var all []struct {
+	type counts struct {
 		Name                                                                       string
 		ApproximateMessageCount, ApproximateInflightCount, ApproximateDelayedCount int
 	}
+	var all []counts
 	if err := getJSON(ctx, *s.SQS.Options().BaseEndpoint+"/_fauxqs/queues", &all); err != nil {
 		return nil, err
 	}
@@ -152,16 +142,15 @@ func (s *Stack) Queues(ctx context.Context) ([]Queue, error) {
 			queues = append(queues, Queue{Role: name, Queue: queueName(role), DeadQueue: deadQueueName(role)})
 		}
 	}
-	for _, found := range all {
-		for i := range queues {
-			switch q := &queues[i]; found.Name {
-			case q.Queue:
-				q.Waiting, q.Delayed = found.ApproximateMessageCount, found.ApproximateDelayedCount
-				q.InFlight = found.ApproximateInflightCount
-			case q.DeadQueue:
-				q.Dead = found.ApproximateMessageCount + found.ApproximateInflightCount
-			}
-		}
+	of := map[string]counts{}
+	for _, c := range all {
+		of[c.Name] = c
+	}
+	for i := range queues {
+		q := &queues[i]
+		c, dead := of[q.Queue], of[q.DeadQueue]
+		q.Waiting, q.Delayed, q.InFlight = c.ApproximateMessageCount, c.ApproximateDelayedCount, c.ApproximateInflightCount
+		q.Dead = dead.ApproximateMessageCount + dead.ApproximateInflightCount
 	}
 	return queues, nil
 }
@@ -267,95 +256,69 @@ func getJSON(ctx context.Context, url string, v any) error {
 
 // A Batch is one invocation of a consumer by its queue or by the stream.
 type Batch struct {
-	Role     string
 	Messages []events.SQSMessage // of the queue
 	Changes  []poller.Record     // of the stream
 	Failed   []string            // ids or sequence numbers that the function reported
 	Err      error               // if all of them failed
 }
 
-type batchLog struct {
+// Batches returns the invocations of a consumer that have ended, those of them
+// that are kept.
+func (s *Stack) Batches(role string) []Batch { return s.batches[role].list() }
+
+// Log returns the lines that a role has logged, those of them that are kept.
+func (s *Stack) Log(role string) []string { return s.logs[role].kept.list() }
+
+// A recent keeps in memory what was added last.
+type recent[T any] struct {
 	mu  sync.Mutex
-	all []Batch
+	all []T
 }
 
-func (l *batchLog) add(b Batch) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(l.all, b)
-}
+const maxRecent = 100_000
 
-// Batches returns the invocations of a consumer that have ended.
-func (s *Stack) Batches(role string) []Batch {
-	s.batches.mu.Lock()
-	defer s.batches.mu.Unlock()
-	var found []Batch
-	for _, b := range s.batches.all {
-		if b.Role == role {
-			found = append(found, b)
-		}
+func (r *recent[T]) add(one T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all = append(r.all, one); len(r.all) > maxRecent {
+		r.all = slices.Delete(r.all, 0, maxRecent/2)
 	}
-	return found
 }
 
-// Log returns the lines that a role has logged.
-func (s *Stack) Log(role string) []string { return s.logs[role].lines() }
+func (r *recent[T]) list() []T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.all)
+}
 
-// maxLines is how many lines of a role's log are kept in memory.
-const maxLines = 100_000
-
-// roleLog keeps what a role writes.
+// roleLog takes what a role writes.
 type roleLog struct {
 	role string
 	told func(role, line string) // nil if nobody is
-
-	mu   sync.Mutex
-	kept []string
-	file io.WriteCloser // nil if it is kept in memory only
+	kept recent[string]
+	file *os.File
 }
 
 func newRoleLog(dir, role string, told func(role, line string)) (*roleLog, error) {
-	if dir == "" {
-		return &roleLog{role: role, told: told}, nil
+	name := os.DevNull
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return nil, err
+		}
+		name = filepath.Join(dir, role+".log")
 	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, err
-	}
-	file, err := os.Create(filepath.Join(dir, role+".log"))
-	if err != nil {
-		return nil, err
-	}
-	return &roleLog{role: role, told: told, file: file}, nil
+	file, err := os.Create(name)
+	return &roleLog{role: role, told: told, file: file}, err
 }
 
 // Write takes one line.
 func (l *roleLog) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.kept) == maxLines {
-		l.kept = slices.Delete(l.kept, 0, maxLines/2)
-	}
 	text := strings.TrimSuffix(string(line), "\n")
-	l.kept = append(l.kept, text)
+	l.kept.add(text)
 	if l.told != nil {
 		l.told(l.role, text)
 	}
-	if l.file == nil {
-		return len(line), nil
-	}
 	return l.file.Write(line)
-}
-
-func (l *roleLog) lines() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.kept)
-}
-
-func (l *roleLog) close() {
-	if l.file != nil {
-		_ = l.file.Close()
-	}
 }
 
 // scope finds the service that a request was signed for.
@@ -372,24 +335,15 @@ func Service(r *http.Request) string {
 
 // services passes requests on to the emulator of the service that they are for.
 func services(db *emulator.DynamoDB, cloud *emulator.AWS) http.Handler {
-	targets := map[string]http.Handler{"dynamodb": proxy(db.Endpoint()), "ses": proxy(cloud.MailEndpoint())}
-	other := proxy(cloud.Endpoint())
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if target, ok := targets[Service(r)]; ok {
-			target.ServeHTTP(w, r)
-			return
-		}
-		other.ServeHTTP(w, r)
-	})
-}
-
-func proxy(endpoint string) http.Handler {
-	target, err := url.Parse(endpoint)
-	if err != nil {
-		panic(err) // it is an emulator's own
-	}
+	others := map[string]string{"dynamodb": db.Endpoint(), "ses": cloud.MailEndpoint()}
 	return &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			target, err := url.Parse(cmp.Or(others[Service(r.In)], cloud.Endpoint()))
+			if err != nil {
+				panic(err) // it is an emulator's own
+			}
+			r.SetURL(target)
+		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			if !errors.Is(err, context.Canceled) {
 				http.Error(w, err.Error(), http.StatusBadGateway)
