@@ -9,6 +9,7 @@ package emulator
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -37,6 +37,10 @@ const (
 	// They accept any.
 	AccessKey = "local"
 
+	directory = "local/emulator"
+	modules   = directory + "/node_modules"
+	javaClass = modules + "/.java/DynamoDB.class" // what is installed last
+
 	startTimeout = 90 * time.Second
 	stopTimeout  = 2 * time.Second
 )
@@ -50,7 +54,7 @@ type DynamoDB struct {
 // StartDynamoDB starts an empty DynamoDB Local and returns when it answers. It
 // runs until Close or until ctx is done.
 func StartDynamoDB(ctx context.Context) (*DynamoDB, error) {
-	dir, err := find()
+	root, err := installed("the emulators are", javaClass)
 	if err != nil {
 		return nil, err
 	}
@@ -58,16 +62,16 @@ func StartDynamoDB(ctx context.Context) (*DynamoDB, error) {
 	if err != nil {
 		return nil, errors.New("DynamoDB Local needs Java 17 or newer: install a JDK (on Debian: default-jdk-headless)")
 	}
-	jars := filepath.Join(dir, "node_modules", "amplify-dynamodb-simulator", "emulator")
+	jars := filepath.Join(root, modules, "amplify-dynamodb-simulator", "emulator")
 	libs := filepath.Join(jars, "DynamoDBLocal_lib")
 	classpath := []string{
-		filepath.Join(dir, "node_modules", ".java"),
+		filepath.Dir(filepath.Join(root, javaClass)),
 		filepath.Join(jars, "DynamoDBLocal.jar"),
 		filepath.Join(libs, "*"),
 	}
 	var ports struct{ DynamoDB int }
 	// It unpacks libraries and writes a file about itself, and leaves both.
-	temporary := filepath.Join(dir, "..", "..", ".cache", "local")
+	temporary := filepath.Join(root, ".cache", "local")
 	if err := os.MkdirAll(temporary, 0o750); err != nil {
 		return nil, err
 	}
@@ -106,16 +110,16 @@ type AWS struct {
 // StartAWS starts SQS, SNS, S3 and SES v2, all empty, and returns when they
 // answer. They run until Close or until ctx is done.
 func StartAWS(ctx context.Context) (*AWS, error) {
-	dir, err := find()
+	root, err := installed("the emulators are", javaClass)
 	if err != nil {
 		return nil, err
 	}
-	node, err := findNode(ctx, dir)
+	node, err := findNode(ctx, root)
 	if err != nil {
 		return nil, err
 	}
 	var ports struct{ AWS, Mail int }
-	p, err := start(ctx, "", &ports, "the emulator of SQS, SNS, S3 and SES", node, filepath.Join(dir, "aws.mjs"))
+	p, err := start(ctx, "", &ports, "the emulator of SQS, SNS, S3 and SES", node, filepath.Join(root, directory, "aws.mjs"))
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +172,7 @@ func Root() (string, error) {
 		return "", err
 	}
 	for {
-		if _, err := os.Stat(filepath.Join(dir, "local", "emulator", "package-lock.json")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, directory, "package-lock.json")); err == nil {
 			return dir, nil
 		}
 		parent := filepath.Dir(dir)
@@ -182,38 +186,28 @@ func Root() (string, error) {
 // RuntimeInterface returns the path of the official Lambda Runtime Interface
 // Emulator, which `make setup` installs.
 func RuntimeInterface() (string, error) {
-	root, err := Root()
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(root, ".cache", "bin", "aws-lambda-rie")
-	if _, err := os.Stat(path); err != nil {
-		return "", errors.New("the Lambda Runtime Interface Emulator is not installed: run `make setup`")
-	}
-	return path, nil
+	const path = ".cache/bin/aws-lambda-rie"
+	root, err := installed("the Lambda Runtime Interface Emulator is", path)
+	return filepath.Join(root, path), err
 }
 
-// find returns the directory of this package.
-func find() (string, error) {
-	root, err := Root()
-	if err != nil {
+// installed returns the repository's directory, if it has a file that `make
+// setup` makes.
+func installed(what, file string) (root string, err error) {
+	if root, err = Root(); err != nil {
 		return "", err
 	}
-	dir := filepath.Join(root, "local", "emulator")
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", ".java", "DynamoDB.class")); err != nil {
-		return "", errors.New("the emulators are not installed: run `make setup`")
+	if _, err := os.Stat(filepath.Join(root, file)); err != nil {
+		return "", errors.New(what + " not installed: run `make setup`")
 	}
-	return dir, nil
+	return root, nil
 }
 
 // findNode returns the Node that was installed beside the emulators, else the
 // one on the PATH if it is new enough.
-func findNode(ctx context.Context, dir string) (string, error) {
-	arch := map[string]string{"amd64": "x64"}[runtime.GOARCH]
-	if arch == "" {
-		arch = runtime.GOARCH
-	}
-	node := filepath.Join(dir, "node_modules", "node-"+runtime.GOOS+"-"+arch, "bin", "node")
+func findNode(ctx context.Context, root string) (string, error) {
+	arch := cmp.Or(map[string]string{"amd64": "x64"}[runtime.GOARCH], runtime.GOARCH)
+	node := filepath.Join(root, modules, "node-"+runtime.GOOS+"-"+arch, "bin", "node")
 	if _, err := os.Stat(node); err == nil {
 		return node, nil
 	}
@@ -240,7 +234,6 @@ type process struct {
 	cmd   *exec.Cmd
 	stdin io.Closer
 	done  chan struct{} // closed when the process has ended
-	once  sync.Once
 
 	temporary string // its directory, removed at its end; "" for none
 }
@@ -295,16 +288,14 @@ func start(ctx context.Context, temporary string, ports any, what, command strin
 
 // Close ends the emulator and returns when its process is gone.
 func (p *process) Close() {
-	p.once.Do(func() {
-		_ = p.stdin.Close()
-		select {
-		case <-p.done:
-		case <-time.After(stopTimeout):
-			_ = p.cmd.Process.Kill()
-			<-p.done
-		}
-		if p.temporary != "" {
-			_ = os.RemoveAll(p.temporary)
-		}
-	})
+	_ = p.stdin.Close()
+	select {
+	case <-p.done:
+	case <-time.After(stopTimeout):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+	if p.temporary != "" {
+		_ = os.RemoveAll(p.temporary)
+	}
 }
