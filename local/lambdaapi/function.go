@@ -28,9 +28,6 @@ const maxInvocations = 1000
 // waiting.
 var ErrThrottled = errors.New("rate exceeded")
 
-// errClosed is returned by Invoke after Close.
-var errClosed = errors.New("the function is closed")
-
 // An Error is what Lambda calls a function error: the function said that it
 // failed, crashed, or took too long.
 type Error struct {
@@ -101,19 +98,17 @@ func (f *Function) Invoke(ctx context.Context, payload []byte, trace string) ([]
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	type result struct {
-		answer []byte
-		err    error
-	}
-	done := make(chan result, 1)
+	var answer []byte
+	var err error
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		defer func() { <-f.slots }()
-		answer, err := f.run(context.WithoutCancel(ctx), payload, trace)
-		done <- result{answer, err}
+		answer, err = f.run(context.WithoutCancel(ctx), payload, trace)
 	}()
 	select {
-	case r := <-done:
-		return r.answer, r.err
+	case <-done:
+		return answer, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -130,19 +125,16 @@ func (f *Function) run(ctx context.Context, payload []byte, trace string) ([]byt
 		answer, err = env.invoke(ctx, payload, trace)
 	}
 	var failure *Error
-	if err != nil && !errors.As(err, &failure) { // the emulator itself is gone
-		f.forget(env)
-		env.kill()
-		return nil, &Error{TypeExit, err.Error()}
-	}
-	if failure != nil && failure.Type == TypeTimeout {
+	isGone := err != nil && !errors.As(err, &failure) // the emulator itself
+	if isGone {
+		err = &Error{TypeExit, err.Error()}
+	} else if failure != nil && failure.Type == TypeTimeout {
 		_ = f.write([]byte(failure.Message + "\n")) // the program cannot say it
 	}
-	if f.keep(env) {
-		return answer, err
+	if isGone || !f.keep(env) {
+		f.forget(env)
+		env.kill()
 	}
-	f.forget(env)
-	env.kill()
 	return answer, err
 }
 
@@ -169,7 +161,7 @@ func (f *Function) take() (*environment, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
-		return nil, errClosed
+		return nil, errors.New("the function is closed")
 	}
 	if last := len(f.idle) - 1; last >= 0 {
 		env := f.idle[last]
