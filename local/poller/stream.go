@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,10 +26,11 @@ type Streams interface {
 
 // Stream is the mapping of a table's stream to a function
 // (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-params.html). It
-// reads every shard from its beginning, one batch at a time and in order, and a
-// shard that was split off another when that one is read. The lowest record
-// that the function reports as failed comes again with all after it; a batch
-// for which the function fails is halved first. No record is given up.
+// reads each shard from its beginning to its end, one batch at a time and in
+// order, and a shard that was split off another when that one is read. Of
+// several that are open it reads one: DynamoDB Local has no more. The lowest
+// record that the function reports as failed comes again with all after it; a
+// batch for which the function fails is halved first. No record is given up.
 type Stream struct {
 	Client    Streams
 	StreamARN string
@@ -71,37 +71,24 @@ type Change struct {
 	StreamViewType              string
 }
 
-// Run reads until ctx is done and then waits for the invocations that are
-// running.
+// Run reads until ctx is done.
 func (s *Stream) Run(ctx context.Context) {
-	var running sync.WaitGroup
-	defer running.Wait()
-	started, read := map[string]bool{}, map[string]bool{}
-	ended := make(chan string)
+	read := map[string]bool{}
 	for ctx.Err() == nil {
 		shards := s.shards(ctx)
-		for _, shard := range shards {
-			id, parent := aws.ToString(shard.ShardId), aws.ToString(shard.ParentShardId)
-			waits := !read[parent] &&
-				slices.ContainsFunc(shards, func(s types.Shard) bool { return aws.ToString(s.ShardId) == parent })
-			if started[id] || waits {
-				continue
-			}
-			started[id] = true
-			running.Go(func() {
-				s.shard(ctx, id)
-				select {
-				case ended <- id:
-				case <-ctx.Done():
-				}
-			})
+		isNext := func(shard types.Shard) bool {
+			parent := aws.ToString(shard.ParentShardId)
+			return !read[*shard.ShardId] && (read[parent] ||
+				!slices.ContainsFunc(shards, func(s types.Shard) bool { return *s.ShardId == parent }))
 		}
-		select {
-		case id := <-ended:
-			read[id] = true
-		case <-time.After(pause):
-		case <-ctx.Done():
+		next := slices.IndexFunc(shards, isNext)
+		if next < 0 {
+			sleep(ctx, pause)
+			continue
 		}
+		id := *shards[next].ShardId
+		s.shard(ctx, id)
+		read[id] = true
 	}
 }
 
