@@ -31,27 +31,27 @@ func Orders() []Sample {
 		{"Paper filters, size 02, pack of 100", 2, 8_990, 0},
 	}
 	samples := []Sample{
-		{"completed", build(16, "", three, 9_900)},
-		{"one-line", build(1, "", []line{{"Web hosting, 12 months", 1, 118_800, 0}}, 0)},
-		{"three-lines", build(2, "", three, 9_900)},
-		{"forty-lines", build(3, "", catalogue(40), 15_000)},
-		{"two-hundred-lines", build(4, "", catalogue(order.MaxItems), 0)},
-		{"long-names", build(5, "", longNames(), 9_900)},
-		{"many-scripts", build(6, "", scripts(), 9_900)},
-		{"large-amounts", build(7, "", []line{
+		{"completed", build(16, "ZAR", three, 9_900)},
+		{"one-line", build(1, "ZAR", []line{{"Web hosting, 12 months", 1, 118_800, 0}}, 0)},
+		{"three-lines", build(2, "ZAR", three, 9_900)},
+		{"forty-lines", build(3, "ZAR", catalogue(40), 15_000)},
+		{"two-hundred-lines", build(4, "ZAR", catalogue(order.MaxItems), 0)},
+		{"long-names", build(5, "ZAR", longNames(), 9_900)},
+		{"many-scripts", build(6, "ZAR", scripts(), 9_900)},
+		{"large-amounts", build(7, "ZAR", []line{
 			{"Data centre, turnkey", 1, 99_999_999_999, 100},
 			{"Fibre, per metre", order.MaxQuantity, 1_000_000_000, 99_999_999_999},
 			{"Paper clip", 1, 1, 0},
 		}, 99_999)},
-		{"free", build(8, "", []line{{"Trial licence, 30 days", 1, 0, 0}, {"Welcome pack", 2, 5_000, 1_000_000}}, 0)},
-		{"paid", build(9, "", three, 9_900)},
-		{"refunded", build(10, "", three, 9_900)},
-		{"cancelled", build(11, "", three[:1], 0)},
-		{"campaign", build(12, "SUMMER10", three, 9_900)},
-		{"dollars", build(13, "", catalogue(5), 2_500)},
-		{"no-name", build(14, "", three[:1], 0)},
-		{"foreign-name", build(15, "", three[:1], 0)},
-		{"arabic", build(17, "", three, 9_900)},
+		{"free", build(8, "ZAR", []line{{"Trial licence, 30 days", 1, 0, 0}, {"Welcome pack", 2, 5_000, 1_000_000}}, 0)},
+		{"paid", build(9, "ZAR", three, 9_900)},
+		{"refunded", build(10, "ZAR", three, 9_900)},
+		{"cancelled", build(11, "ZAR", three[:1], 0)},
+		{"campaign", build(12, "ZAR", three, 9_900)},
+		{"dollars", build(13, "USD", catalogue(5), 2_500)},
+		{"no-name", build(14, "ZAR", three[:1], 0)},
+		{"foreign-name", build(15, "ZAR", three[:1], 0)},
+		{"arabic", build(17, "ZAR", three, 9_900)},
 	}
 	for i := range samples {
 		samples[i].Order = change(samples[i].Name, samples[i].Order)
@@ -63,7 +63,7 @@ func Orders() []Sample {
 func change(name string, o order.Order) order.Order {
 	a := &o.BillingAddress
 	switch name {
-	case "paid", "forty-lines", "two-hundred-lines", "large-amounts", "campaign", "free", "arabic":
+	case "paid", "forty-lines", "two-hundred-lines", "large-amounts", "campaign", "free", "dollars", "arabic":
 		apply(&o, paid(o))
 	case "completed":
 		apply(&o, paid(o), order.Update{Status: order.Processing}, order.Update{Status: order.Completed})
@@ -71,11 +71,15 @@ func change(name string, o order.Order) order.Order {
 		apply(&o, paid(o), order.Update{Status: order.Refunded, Reason: "The coffee set arrived broken"})
 	case "cancelled":
 		apply(&o, order.Update{Status: order.Cancelled, Reason: "Ordered twice"})
-	case "dollars":
-		inDollars(&o)
-		apply(&o, paid(o))
 	}
 	switch name {
+	case "campaign":
+		percent, err := order.ParsePercent("10")
+		must(err)
+		o.Campaign = &order.Campaign{
+			Code: "SUMMER10", Description: "Ten percent off all coffee until the end of January",
+			DiscountPercentage: percent, IsValid: true, Active: true,
+		}
 	case "one-line":
 		a.Company, a.VATNumber = "", ""
 	case "no-name":
@@ -127,7 +131,7 @@ func (s Sample) Issues() []Issue {
 	return issues
 }
 
-func build(n int, campaign string, lines []line, shipping int64) order.Order {
+func build(n int, currency order.Currency, lines []line, shipping int64) order.Order {
 	created, err := order.ParseTimestamp(fmt.Sprintf("2025-12-%02dT10:30:00Z", 10+n))
 	must(err)
 	c := order.Creation{
@@ -140,23 +144,19 @@ func build(n int, campaign string, lines []line, shipping int64) order.Order {
 			FullName: "Thandi Example", Company: "Example Roasters (Pty) Ltd", VATNumber: "4123456789", Street: "12 Long Street",
 			City: "Cape Town", Province: "Western Cape", PostalCode: "8001", Country: "ZA",
 		},
-		CampaignCode:  campaign,
 		PaymentMethod: order.DefaultPaymentMethod,
 		CreatedBy:     "thandi@example.co.za",
 	}
-	cart := order.Cart{ID: c.CartID, TenantID: c.TenantID, Currency: "ZAR", Shipping: rand(shipping)}
-	if campaign != "" {
-		percent, err := order.ParsePercent("10")
+	money := func(cents int64) order.Money {
+		m, err := order.NewMoney(cents, currency)
 		must(err)
-		cart.Campaign = &order.Campaign{
-			Code: campaign, Description: "Ten percent off all coffee until the end of January",
-			DiscountPercentage: percent, IsValid: true, Active: true,
-		}
+		return m
 	}
+	cart := order.Cart{ID: c.CartID, TenantID: c.TenantID, Currency: currency, Shipping: money(shipping)}
 	for i, l := range lines {
 		cart.Items = append(cart.Items, order.CartItem{
 			ID: fmt.Sprintf("item-%d", i+1), ProductID: fmt.Sprintf("product-%d", i+1), ProductName: l.name,
-			Quantity: l.quantity, UnitPrice: rand(l.price), Discount: rand(l.discount),
+			Quantity: l.quantity, UnitPrice: money(l.price), Discount: money(l.discount),
 		})
 	}
 	tax, err := order.ParseRate("0.15")
@@ -164,12 +164,6 @@ func build(n int, campaign string, lines []line, shipping int64) order.Order {
 	o, err := order.New(c.Accepted(order.FormatNumber(2025, int64(n)), created), c, cart, tax)
 	must(err)
 	return o
-}
-
-func rand(cents int64) order.Money {
-	m, err := order.NewMoney(cents, "ZAR")
-	must(err)
-	return m
 }
 
 // apply moves an order on, as clients of the API would: a day for each update.
@@ -189,20 +183,6 @@ func paid(o order.Order) order.Update {
 		Method: "credit_card", TransactionID: "TXN-20251230-004711", PayfastPaymentID: "1089250",
 		PaidAt: order.NewTimestamp(o.DateCreated.Time().Add(23 * time.Hour)),
 	}}
-}
-
-// inDollars turns every amount into the same number of US dollars.
-func inDollars(o *order.Order) {
-	o.Currency = "USD"
-	amounts := []*order.Money{&o.Subtotal, &o.Shipping, &o.Tax, &o.Total}
-	for i := range o.Items {
-		amounts = append(amounts, &o.Items[i].UnitPrice, &o.Items[i].Discount, &o.Items[i].Subtotal)
-	}
-	for _, m := range amounts {
-		d, err := order.NewMoney(m.Minor(), o.Currency)
-		must(err)
-		*m = d
-	}
 }
 
 // catalogue returns n lines of everyday goods, some of them discounted.
