@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/bbws/order-lambda/local/gateway"
 	"github.com/bbws/order-lambda/local/stack"
 	"github.com/bbws/order-lambda/order"
@@ -38,7 +40,7 @@ func (t *trail) step(format string, args ...any) {
 
 // A stage of an order's life is what a client asks for, and what comes of it.
 type stage struct {
-	change       string // body of the PUT; none for the first stage
+	change       string // body of the PUT; none for the first stage, which places it
 	document     order.DocumentKind
 	mail, toTeam string // how the subjects begin; "" for no mail
 }
@@ -62,22 +64,13 @@ func life() []stage {
 	}
 }
 
-// An expectation is something that is to happen, and what there is to tell
-// about it as soon as it has.
-type expectation struct {
-	what string
-	seen func(ctx context.Context) (string, error) // "" while it has not
-}
-
 // firstOrder is an order on its way.
 type firstOrder struct {
 	*trail
-	stack  *stack.Stack
-	api    gateway.Client
-	dir    string // where its documents go
-	id     string
-	number string
-	order  gateway.Order // as it was last read
+	stack      *stack.Stack
+	api        gateway.Client
+	dir        string // where its documents go
+	id, number string
 }
 
 // firstOrder places an order and takes it through its whole life, in which all
@@ -90,16 +83,16 @@ func (t *trail) firstOrder(ctx context.Context, s *stack.Stack, dir string) erro
 	f := firstOrder{trail: t, stack: s, api: api, dir: dir}
 	_, _ = fmt.Fprintln(t.out)
 	t.start = time.Now()
-	for i, stage := range life() {
-		if i == 0 {
-			err = f.place(ctx)
-		} else {
-			err = f.change(ctx, stage.change)
+	if err := f.place(ctx); err != nil {
+		return err
+	}
+	for _, stage := range life() {
+		if stage.change != "" {
+			if err := f.change(ctx, stage.change); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
-		}
-		if err := f.await(ctx, f.expectations(stage)); err != nil {
+		if err := f.follow(ctx, stage); err != nil {
 			return err
 		}
 	}
@@ -114,84 +107,85 @@ func (f *firstOrder) place(ctx context.Context) error {
 	}
 	f.id, f.number = accepted.OrderID, accepted.OrderNumber
 	f.step("accepted    %s %s, %s  (create_order)", f.number, f.id, accepted.Status)
-	return f.await(ctx, []expectation{{"recorded", func(context.Context) (string, error) {
-		if !f.order.Recorded() {
+	return f.await(ctx, "recorded", func(o gateway.Order) (string, error) {
+		if !o.Recorded() {
 			return "", nil
 		}
-		return fmt.Sprintf("%d lines, total %s  (order_creator_record)", len(f.order.Items), f.order.Total), nil
-	}}})
+		return fmt.Sprintf("%d lines, total %s  (order_creator_record)", len(o.Items), o.Total), nil
+	})
 }
 
 func (f *firstOrder) change(ctx context.Context, body string) error {
-	if err := f.api.Do(ctx, http.MethodPut, "/v1.0/orders/"+f.id, body, &f.order); err != nil {
+	var o gateway.Order
+	if err := f.api.Do(ctx, http.MethodPut, "/v1.0/orders/"+f.id, body, &o); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintln(f.out)
-	f.step("%-11s %s  (update_order)", f.order.Status, body)
+	f.step("%-11s %s  (update_order)", o.Status, body)
 	return nil
 }
 
-// expectations returns what comes of a stage: the documents and mails.
-func (f *firstOrder) expectations(s stage) (all []expectation) {
-	if s.document != "" {
-		all = append(all, expectation{"document", func(context.Context) (string, error) {
-			document, issued := f.order.Document(s.document)
-			if !issued {
-				return "", nil
-			}
-			file := filepath.Join(f.dir, f.number+"_"+string(s.document)+".pdf")
-			size, err := download(document.URL, file)
-			what := strings.TrimSpace(strings.ReplaceAll(string(s.document), "_", " ") + " " + document.Number)
-			return fmt.Sprintf("%s: %s, %d bytes  (order_pdf_creator)", what, file, size), err
-		}})
-	}
-	if s.toTeam != "" {
-		all = append(all, expectation{"team mail", f.mail(stack.TeamAddress, s.toTeam, "order_internal_notifier")})
-	}
-	if s.mail != "" {
-		all = append(all, expectation{"mail", f.mail(customer, s.mail, "customer_order_confirmation")})
-	}
-	return all
+// follow waits for what comes of a stage, all of it at the same time: the
+// document and the mails.
+func (f *firstOrder) follow(ctx context.Context, s stage) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return f.document(ctx, s.document) })
+	all.Go(func() error { return f.mail(ctx, "team mail", stack.TeamAddress, s.toTeam, "order_internal_notifier") })
+	all.Go(func() error { return f.mail(ctx, "mail", customer, s.mail, "customer_order_confirmation") })
+	return all.Wait()
 }
 
-// mail expects a mail about the order.
-func (f *firstOrder) mail(to, subject, role string) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		mails, err := f.stack.Mails(ctx)
+// await waits for something, and tells of it as soon as it is seen. There is
+// nothing to tell while it is not.
+func (f *firstOrder) await(ctx context.Context, what string, seen func(gateway.Order) (string, error)) error {
+	for ; ; time.Sleep(pollInterval) {
+		o, err := f.api.Order(ctx, f.id)
 		if err != nil {
-			return "", err
+			return fmt.Errorf("waiting for: %s: %w", what, err)
 		}
+		said, err := seen(o)
+		if err != nil {
+			return err
+		}
+		if said != "" {
+			f.step("%-11s %s", what, said)
+			return nil
+		}
+	}
+}
+
+// document waits for a document of the order, if the stage has one, and stores
+// it.
+func (f *firstOrder) document(ctx context.Context, kind order.DocumentKind) error {
+	if kind == "" {
+		return nil
+	}
+	return f.await(ctx, "document", func(o gateway.Order) (string, error) {
+		document, issued := o.Document(kind)
+		if !issued {
+			return "", nil
+		}
+		file := filepath.Join(f.dir, f.number+"_"+string(kind)+".pdf")
+		size, err := download(document.URL, file)
+		what := strings.TrimSpace(strings.ReplaceAll(string(kind), "_", " ") + " " + document.Number)
+		return fmt.Sprintf("%s: %s, %d bytes  (order_pdf_creator)", what, file, size), err
+	})
+}
+
+// mail waits for a mail about the order, if the stage has one.
+func (f *firstOrder) mail(ctx context.Context, what, to, subject, role string) error {
+	if subject == "" {
+		return nil
+	}
+	return f.await(ctx, what, func(gateway.Order) (string, error) {
+		mails, err := f.stack.Mails(ctx)
 		for _, m := range mails {
 			if slices.Contains(m.Destination.To, to) && m.Subject == subject+": "+f.number {
 				return fmt.Sprintf("%q to %s  (%s)", m.Subject, to, role), nil
 			}
 		}
-		return "", nil
-	}
-}
-
-// await waits for all of several things that happen at the same time, and tells
-// each when it is seen.
-func (f *firstOrder) await(ctx context.Context, all []expectation) (err error) {
-	for len(all) > 0 {
-		if f.order, err = f.api.Order(ctx, f.id); err != nil {
-			return fmt.Errorf("waiting for: %s: %w", all[0].what, err)
-		}
-		for i := 0; i < len(all); {
-			said, err := all[i].seen(ctx)
-			if err != nil {
-				return err
-			}
-			if said == "" {
-				i++
-				continue
-			}
-			f.step("%-11s %s", all[i].what, said)
-			all = slices.Delete(all, i, i+1)
-		}
-		time.Sleep(pollInterval)
-	}
-	return nil
+		return "", err
+	})
 }
 
 // show tells how the order stands at its end: in the list, in its own history,
@@ -208,35 +202,33 @@ func (f *firstOrder) show(ctx context.Context) error {
 	_, _ = fmt.Fprintln(f.out)
 	f.step("listed      %s of %s  (list_orders)", f.number, tenant)
 
+	o, err := f.api.Order(ctx, f.id)
+	if err != nil {
+		return err
+	}
 	f.step("history     as the API shows it  (get_order)")
-	for _, e := range f.order.History {
+	for _, e := range o.History {
 		line, err := json.Marshal(e)
 		if err != nil {
 			return err
 		}
 		_, _ = fmt.Fprintf(f.out, "             %s\n", line)
 	}
-	return f.await(ctx, []expectation{{"events", f.events}})
-}
-
-// events expects an event for each entry of the history.
-func (f *firstOrder) events(ctx context.Context) (string, error) {
-	published, err := f.stack.Published(ctx)
-	if err != nil {
-		return "", err
-	}
-	said := "as another system got them"
-	heard := map[int]bool{}
-	for _, e := range published {
-		if e.OrderID == f.id {
-			heard[e.Sequence] = true
-			said += fmt.Sprintf("\n             %s  %-17s %s", e.DateOccurred, e.Type, e.ID)
+	return f.await(ctx, "events", func(o gateway.Order) (string, error) {
+		published, err := f.stack.Published(ctx)
+		said := "as another system got them"
+		heard := map[int]bool{}
+		for _, e := range published {
+			if e.OrderID == f.id {
+				heard[e.Sequence] = true
+				said += fmt.Sprintf("\n             %s  %-17s %s", e.DateOccurred, e.Type, e.ID)
+			}
 		}
-	}
-	if len(heard) < len(f.order.History) {
-		return "", nil
-	}
-	return said, nil
+		if len(heard) < len(o.History) {
+			return "", err
+		}
+		return said, nil
+	})
 }
 
 // download stores what a document's link gives, and returns its size.

@@ -53,13 +53,12 @@ func Start(ctx context.Context, options stack.Options) (*stack.Stack, error) {
 	}
 	told := options.OnLog
 	options.OnLog = func(role, line string) {
-		c.model.logged(role, line)
+		c.model.logged(line)
 		if told != nil {
 			told(role, line)
 		}
 	}
 	options.OnInvoke, options.Around = c.model.invoked, c.around
-	options.AroundCarts = func(carts http.Handler) http.Handler { return c.around("order_creator_record", carts) }
 	s, err := stack.Start(ctx, options)
 	c.running.Store(s)
 	return s, err

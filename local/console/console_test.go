@@ -125,7 +125,7 @@ func TestAttempts(t *testing.T) {
 			is := is.New(t)
 			m := newModel()
 			ended := m.invoked("a_role", []byte(`{"Records": [`+strings.Join(c.records, ",")+`]}`))
-			m.logged("a_role", c.logged)
+			m.logged(c.logged)
 			ended([]byte(c.answer), c.err)
 			var got []string
 			for _, a := range m.order(id).trace.Attempts {

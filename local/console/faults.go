@@ -115,9 +115,6 @@ var (
 // the neighbour's own word.
 func asked(r *http.Request, body []byte) (service, action string) {
 	service = stack.Service(r)
-	if r.Header.Get("X-Correlation-Id") != "" {
-		service = "cart"
-	}
 	_, action, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	switch method := r.Method[:1] + strings.ToLower(r.Method[1:]); service {
 	case "cart":

@@ -321,29 +321,18 @@ func (m *model) requested(a *attempt, path string, answer []byte, err error) {
 	}
 	var said struct {
 		Message string
-		Data    struct {
-			OrderID, ID, OrderNumber, TenantID, State, Status, FailureReason, Currency, DateCreated, DateLastUpdated string
-
-			Total json.Number
-		}
+		Data    struct{ OrderID, ID string }
 	}
 	_ = json.Unmarshal(answer, &response) // if the function failed there is none
 	_ = json.Unmarshal([]byte(response.Body), &said)
-	d := said.Data
 	m.Lock()
 	defer m.Unlock()
-	a.Order = cmp.Or(d.OrderID, d.ID)
+	a.Order = cmp.Or(said.Data.OrderID, said.Data.ID)
 	if asked := uuid.FindString(path); a.Order == "" && m.orders[asked] != nil {
 		a.Order = asked
 	}
 	if a.Order == "" {
 		return
-	}
-	if o := m.order(a.Order); d.ID != "" {
-		o.seen(Order{
-			Tenant: d.TenantID, Number: d.OrderNumber, Status: d.Status, State: d.State, Failure: d.FailureReason,
-			Total: d.Total.String(), Currency: d.Currency, Created: d.DateCreated, updated: d.DateLastUpdated,
-		})
 	}
 	m.begin(a)
 	if response.StatusCode >= 400 {
@@ -353,7 +342,7 @@ func (m *model) requested(a *attempt, path string, answer []byte, err error) {
 }
 
 // logged takes a line of a role's log.
-func (m *model) logged(_, line string) {
+func (m *model) logged(line string) {
 	var said struct {
 		Message, OrderID, MessageID, SequenceNumber, Error, Reason string
 

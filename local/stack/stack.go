@@ -88,13 +88,10 @@ type Options struct {
 	// Settings are added to those of every role that has a setting of the name.
 	Settings map[string]string
 
-	// Around, if set, is put in front of the AWS services for each role. It may
-	// answer in their place, or do something before or after it passes a
-	// request on.
-	Around func(role string, aws http.Handler) http.Handler
-
-	// AroundCarts, if set, is put in front of the Cart API.
-	AroundCarts func(carts http.Handler) http.Handler
+	// Around, if set, is put in front of the AWS services for each role, and in
+	// front of the Cart API for the recorder. It may answer in their place, or
+	// do something before or after it passes a request on.
+	Around func(role string, neighbour http.Handler) http.Handler
 
 	// OnInvoke, if set, is told of every invocation before it begins, and calls
 	// back with its end. Invocations run at the same time.
@@ -359,8 +356,8 @@ func (s *Stack) upload(ctx context.Context, files fs.FS, prefix string) error {
 // run starts the Cart API, the functions and the pollers.
 func (s *Stack) run(ctx context.Context, db *emulator.DynamoDB, cloud *emulator.AWS, binary string) error {
 	carts := cartstub.New()
-	if s.options.AroundCarts != nil {
-		carts = s.options.AroundCarts(carts)
+	if s.options.Around != nil {
+		carts = s.options.Around(recorder, carts)
 	}
 	var err error
 	if s.CartURL, err = s.serveAnywhere(carts); err != nil {
