@@ -1,98 +1,276 @@
-package main
+// Package bench measures cold starts and warm invocations on this machine, and
+// what an order costs. "make bench" runs its benchmarks in rounds, each binary
+// beside the one that it is compared with, and benchstat prints the tables: a
+// machine's own speed, and what else it does, change from run to run. AWS and
+// the Cart API are a world in this process.
+package bench
 
 import (
 	"bytes"
-	"context"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
-	"io"
-	"net/http/httptest"
+	"cmp"
+	"flag"
+	"fmt"
+	"log"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"strings"
+	"runtime"
+	"runtime/debug"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/bbws/order-lambda/deploy"
+	"github.com/bbws/order-lambda/local/emulator"
+	"github.com/bbws/order-lambda/local/proof/cost"
+	"github.com/bbws/order-lambda/local/proof/world"
 )
 
-func TestFigures(t *testing.T) {
+var (
+	base = flag.String("base", "", "path of a binary to compare with")
+	// Source: "Configure Lambda function memory" of the Lambda developer guide.
+	vcpu = flag.Int("vcpu", 1769, "MB of memory with which Lambda gives one processor")
+
+	head, bare string // paths of the binary, and of a function that does nothing: the floor of every cold start
+	roles      map[string]deploy.Role
+	life       []cost.Scene // of one order
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := prepare(); err != nil {
+		log.Fatal(err)
+	}
+	m.Run()
+}
+
+// prepare builds what is measured, and takes an order through its life.
+func prepare() error {
+	root, err := emulator.Root()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(root, ".cache", "bench")
+	head, bare = filepath.Join(dir, "order-lambda"), filepath.Join(dir, "bare")
+	// As the Dockerfile does, for this machine.
+	build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w",
+		"-o", dir+"/", ".", "./local/proof/bench/testdata/bare")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	if roles, err = deploy.Roles(); err != nil {
+		return err
+	}
+	life, err = cost.Scenes()
+	return err
+}
+
+// firsts returns the first invocation of bare and of every role.
+func firsts() []cost.Scene {
+	all := []cost.Scene{{Step: cost.Step{Role: "bare"}, Event: []byte("{}")}}
+	for _, s := range life {
+		if !slices.ContainsFunc(all, func(other cost.Scene) bool { return other.Role == s.Role }) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// inTurns measures a scene with the base, if there is one, and with the head;
+// chance says which comes first. Bare is the same program in both turns: what
+// differs there is noise.
+func inTurns(b *testing.B, name string, s cost.Scene, measure func(b *testing.B, binary, program string)) {
+	for binary, program := range map[string]string{"base": *base, "head": head} {
+		if program == "" {
+			continue
+		}
+		if s.Role == "bare" {
+			program = bare
+		}
+		b.Run(name+"/binary="+binary, func(b *testing.B) { measure(b, binary, program) })
+	}
+}
+
+// figures are what was measured, by unit. Benchstat knows ns and B in units.
+type figures map[string][]float64
+
+func (f figures) add(unit string, value float64) { f[unit] = append(f[unit], value) }
+
+// median returns the middle of what was measured, the later one of two.
+func (f figures) median(unit string) float64 {
+	sorted := slices.Sorted(slices.Values(f[unit]))
+	return sorted[len(sorted)/2]
+}
+
+func (f figures) report(b *testing.B) {
+	for unit := range f {
+		b.ReportMetric(f.median(unit), unit)
+	}
+	b.ReportMetric(0, "ns/op") // is not shown
+}
+
+func TestMedian(t *testing.T) {
 	is := is.New(t)
-	is.Equal(median([]time.Duration{9, 1, 5}), time.Duration(5)) // unsorted
-	is.Equal(median([]int{4, 1, 3, 2}), 3)                       // the later one of two
-	is.Equal(ratio(3*time.Millisecond, 2*time.Millisecond), "1.50")
-	is.Equal(milliseconds(1234567), "1.23 ms")
-	is.Equal(milliseconds(123456*time.Microsecond), "123 ms")
-	is.Equal(against(time.Millisecond), "1 ms")
-	is.Equal(against(3*time.Millisecond, 2*time.Millisecond), "3 ms | 2 ms | 1.50")
-	b := &bench{}
-	is.Equal(b.heads([]string{"time"}, "MB"), "| role | time | MB |\n|---|---|---|\n")
-	b.base = "other"
-	is.Equal(b.heads([]string{"time"}), "| role | time | base | × |\n|---|---|---|---|\n")
+	f := figures{"unsorted": {9, 1, 5}, "two": {4, 1, 3, 2}}
+	is.Equal(f.median("unsorted"), 5.0)
+	is.Equal(f.median("two"), 3.0) // the later one of two
 }
 
-func TestTablesArePrintedWhole(t *testing.T) {
+// BenchmarkCold measures the start and the first invocation of every role, with
+// TLS and without.
+func BenchmarkCold(b *testing.B) {
+	newShare(b, *vcpu)
+	for _, scene := range firsts() {
+		for _, protocol := range []string{"http", "https"} {
+			name := "role=" + scene.Role + "/protocol=" + protocol
+			inTurns(b, name, scene, func(b *testing.B, _, program string) {
+				memory := cmp.Or(roles[scene.Role].Memory, *vcpu)
+				s, f := serve(b, scene, memory, protocol == "https"), figures{}
+				figures{}.cold(b, program, s, "") // fills the caches of the machine and of this process
+				for b.Loop() {
+					f.cold(b, program, s, newShare(b, memory)) // what the one before left is not its own
+				}
+				f.report(b)
+			})
+		}
+	}
+}
+
+// cold starts a program and lets it answer one event. Until its first poll it
+// has whole processors, then its share: so are the two phases of Lambda.
+func (f figures) cold(tb testing.TB, program string, s *service, part share) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // takes no processor from it
+	p := launch(tb, program, s)
+	defer p.stop()
+	f.add("ns-poll", float64(p.firstPoll))
+	f.add("cpu-ns-poll", float64(p.cpu()))
+	part.hold(p)
+	took, cpu := p.invoke()
+	f.add("ns-first", float64(took))
+	f.add("cpu-ns-first", float64(cpu))
+}
+
+// TestColdStart shows that the bench works, with no share of a processor.
+func TestColdStart(t *testing.T) {
 	is := is.New(t)
-	var out, progress bytes.Buffer
-	b := &bench{progress: &progress}
-	seen := ""
-	half := func(context.Context) error {
-		b.printf("| a | %d |\n", 1)
-		b.say("measuring the rest")
-		seen = out.String()
-		b.printf("| b | %d |\n", 2)
-		return nil
-	}
-	broken := func(context.Context) error {
-		b.printf("| c |\n")
-		return errors.New("no luck")
-	}
-	err := b.measure(t.Context(), []section{{"half", half}, {"broken", broken}, {"half", half}}, &out)
-	is.Equal(err.Error(), "broken: no luck")
-	is.Equal(seen, "")                               // nothing of a table before it is complete
-	is.Equal(out.String(), "| a | 1 |\n| b | 2 |\n") // nothing of the one that broke
-	is.Equal(progress.String(), "measuring the rest\n")
-}
-
-func TestArguments(t *testing.T) {
-	for args, want := range map[string]string{
-		"-only nonsense": "there is no such section",
-		"-rounds 0":      "it takes one round, two warm invocations and one MB at least",
-		"-warm 1":        "it takes one round, two warm invocations and one MB at least",
-	} {
-		is := is.New(t)
-		err := run(t.Context(), strings.Fields(args), io.Discard)
-		is.True(err != nil)
-		is.Equal(err.Error(), want)
+	for i, program := range []string{bare, head} {
+		f := figures{}
+		f.cold(t, program, serve(t, firsts()[i], *vcpu, true), "") // fails if the certificate is not trusted
+		is.True(f.median("ns-poll") > 0)
+		is.True(f.median("ns-first") > 0)
+		is.Equal(f.median("cpu-ns-poll") > 0, runtime.GOOS == "linux")
+		is.Equal(f.median("cpu-ns-first") > 0, runtime.GOOS == "linux")
 	}
 }
 
-func TestGood(t *testing.T) {
-	for answer, want := range map[string]bool{
-		`{"statusCode":200}`:       true,
-		`{"batchItemFailures":[]}`: true,
-		`{"statusCode":404}`:       false,
-		`{"batchItemFailures":[{"itemIdentifier":"message-1"}]}`: false,
-		`no JSON`: false,
-	} {
-		is.New(t).Equal(good([]byte(answer)) == nil, want) // answer
+func TestBundle(t *testing.T) {
+	// The image has five authorities, and the server's is one more.
+	is.New(t).Equal(bytes.Count(bundle(t, []byte("server")), []byte("BEGIN CERTIFICATE")), 6)
+}
+
+// BenchmarkWarm measures warm invocations of every role, with whole processors
+// and without TLS.
+func BenchmarkWarm(b *testing.B) {
+	for _, scene := range firsts()[1:] {
+		inTurns(b, "role="+scene.Role, scene, func(b *testing.B, _, program string) {
+			warm(b, program, serve(b, scene, roles[scene.Role].Memory, false), "").report(b)
+		})
 	}
 }
 
-func TestWriteBundle(t *testing.T) {
-	is := is.New(t)
-	server := httptest.NewTLSServer(nil)
-	defer server.Close()
-	file := filepath.Join(t.TempDir(), "bundle.pem")
-	is.NoErr(writeBundle(file, server.Certificate().Raw))
-	content, err := os.ReadFile(file)
-	is.NoErr(err)
-	is.Equal(bytes.Count(content, []byte("BEGIN CERTIFICATE")), 6) // the image's five and the server's
-	block, _ := pem.Decode(content)
-	is.True(block != nil)
-	pool := x509.NewCertPool()
-	is.True(pool.AppendCertsFromPEM(content))
-	_, err = server.Certificate().Verify(x509.VerifyOptions{Roots: pool, DNSName: "example.com"})
-	is.NoErr(err)
+// warm measures invocations of a process, after a few that do not count.
+func warm(b *testing.B, program string, s *service, part share) figures {
+	p := launch(b, program, s)
+	defer p.stop()
+	part.hold(p)
+	for range 10 {
+		p.invoke()
+	}
+	f := figures{}
+	for b.Loop() {
+		took, cpu := p.invoke()
+		f.add("ns-warm", float64(took))
+		f.add("cpu-ns-warm", float64(cpu))
+	}
+	f.add("B-peak", p.peak())
+	return f
+}
+
+// latency is how long a call to AWS is taken to last, beside what the function
+// itself does. S3's is documented ("Best practices design patterns: optimizing
+// Amazon S3 performance": 100 to 200 ms), the others are assumptions.
+func latency(c *world.Call) time.Duration {
+	switch {
+	case c.Service == "s3":
+		return 100 * time.Millisecond
+	case c.Service == "dynamodb" && c.Operation == "TransactWriteItems":
+		return 12 * time.Millisecond
+	case c.Service == "dynamodb":
+		return 5 * time.Millisecond
+	case c.Service == "sqs", c.Service == "sns":
+		return 20 * time.Millisecond
+	default: // SES and the Cart API
+		return 50 * time.Millisecond
+	}
+}
+
+// billed measures warm invocations as Lambda bills them: with TLS, with AWS at
+// its distance, at the share of a processor that the memory buys.
+func billed(b *testing.B, program string, scene cost.Scene, memory int) (f figures, took time.Duration) {
+	part, s := newShare(b, memory), serve(b, scene, memory, true)
+	s.Latency = latency
+	f = warm(b, program, s, part)
+	return f, time.Duration(f.median("ns-warm"))
+}
+
+// BenchmarkCost measures the invocations in the life of an order, and says what
+// a million orders cost in eu-west-1, without free tiers. Not counted: storage
+// and its backups, polls of empty queues, alarms and metrics, the access log,
+// filters of SNS, data transfer.
+func BenchmarkCost(b *testing.B) {
+	newShare(b, *vcpu)
+	var steps []cost.Step
+	took := map[string][]time.Duration{}
+	for i, scene := range life {
+		steps = append(steps, scene.Step)
+		inTurns(b, fmt.Sprintf("step=%02d %s", i+1, scene.Role), scene, func(b *testing.B, binary, program string) {
+			f, d := billed(b, program, scene, roles[scene.Role].Memory)
+			took[binary] = append(took[binary], d)
+			f.report(b)
+		})
+	}
+	for binary, took := range took {
+		if len(took) < len(steps) {
+			continue // Not all were asked for.
+		}
+		sum := 0.0
+		for _, u := range cost.Uses(steps, took, roles) {
+			sum += u.Dollars()
+			name := fmt.Sprintf("service=%s: %s, $ %.4g a million, %s",
+				u.Service, u.Unit, u.Price, cmp.Or(u.Published, "unconfirmed"))
+			b.Run(name+"/binary="+binary, figures{"units/order": {u.Amount}, "$/M-orders": {u.Dollars()}}.report)
+		}
+		b.Run("service=sum/binary="+binary, figures{"$/M-orders": {sum}}.report)
+	}
+}
+
+// BenchmarkMemory measures what an invocation of the roles with the most work
+// costs with other memory than they have: Lambda's part for a million.
+func BenchmarkMemory(b *testing.B) {
+	newShare(b, *vcpu)
+	most := []string{"order_internal_notifier", "customer_order_confirmation", "order_pdf_creator"}
+	for _, scene := range firsts() {
+		for _, memory := range []int{128, 256, 512, 1024, 1769} {
+			if slices.Contains(most, scene.Role) {
+				b.Run(fmt.Sprintf("role=%s/MB=%d", scene.Role, memory), func(b *testing.B) {
+					f, took := billed(b, head, scene, memory)
+					f.add("cents/M", 100*cost.Compute(took, memory))
+					f.report(b)
+				})
+			}
+		}
+	}
 }
