@@ -270,7 +270,7 @@ func (c *Console) redrive(r *http.Request) (any, error) {
 	if !c.stack().IsConsumer(role) {
 		return nil, errors.New("there is no such queue")
 	}
-	return c.stack().Redrive(r.Context(), role)
+	return nil, c.stack().Redrive(r.Context(), role)
 }
 
 // deliver delivers what an attempt had once more, or several times.
@@ -290,7 +290,7 @@ func (c *Console) deliver(r *http.Request) (any, error) {
 		if a.Source == "stream" {
 			ctx := context.WithoutCancel(r.Context())
 			go func() { _, _ = c.stack().Invoke(ctx, a.Role, a.event) }() // the order's way shows how it ends
-		} else if _, err := c.stack().Deliver(r.Context(), a.Role, a.Body); err != nil {
+		} else if err := c.stack().Deliver(r.Context(), a.Role, a.Body); err != nil {
 			return nil, err
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/matryer/is"
 
 	"github.com/bbws/order-lambda/local/gateway"
@@ -244,15 +243,10 @@ func deleted(t *testing.T) {
 		},
 	})
 	is.NoErr(err)
-	_, err = service.Deliver(t.Context(), recorder, creation(u, id, "cart-good"))
-	is.NoErr(err)
+	is.NoErr(service.Deliver(t.Context(), recorder, creation(u, id, "cart-good")))
 	for _, role := range append(mailers(), documenter) {
-		_, err := service.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{
-			QueueUrl: aws.String(service.QueueURL(role)),
-			MessageBody: aws.String(fmt.Sprintf(
-				`{"eventType": "order.paid", "sequence": 2, "orderId": %q, "tenantId": %q}`, id, u.tenant)),
-		})
-		is.NoErr(err)
+		is.NoErr(service.Deliver(t.Context(), role, fmt.Sprintf(
+			`{"eventType": "order.paid", "sequence": 2, "orderId": %q, "tenantId": %q}`, id, u.tenant)))
 	}
 	eventually(t, "every message is handled", func() bool {
 		done := handled(recorder, id) == 2

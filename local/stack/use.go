@@ -67,9 +67,6 @@ func (s *Stack) Processes(role string) []int { return s.functions[role].Processe
 // QueueURL returns the URL of a consumer's queue.
 func (s *Stack) QueueURL(role string) string { return queueURL(queueName(s.roles[role])) }
 
-// DeadQueueURL returns the URL of a consumer's dead-letter queue.
-func (s *Stack) DeadQueueURL(role string) string { return queueURL(deadQueueName(s.roles[role])) }
-
 // queueURL returns the URL of a queue. The emulator reads nothing but its last
 // part.
 func queueURL(name string) string {
@@ -156,34 +153,29 @@ func (s *Stack) Queues(ctx context.Context) ([]Queue, error) {
 }
 
 // Deliver puts a message on a consumer's queue.
-func (s *Stack) Deliver(ctx context.Context, role, body string) (messageID string, err error) {
+func (s *Stack) Deliver(ctx context.Context, role, body string) error {
 	in := sqs.SendMessageInput{QueueUrl: aws.String(s.QueueURL(role)), MessageBody: aws.String(body)}
-	sent, err := s.SQS.SendMessage(ctx, &in)
-	if err != nil {
-		return "", err
-	}
-	return aws.ToString(sent.MessageId), nil
+	_, err := s.SQS.SendMessage(ctx, &in)
+	return err
 }
 
-// Redrive delivers the messages of a consumer's dead-letter queue again, and
-// returns how many they were.
-func (s *Stack) Redrive(ctx context.Context, role string) (n int, err error) {
-	dead := aws.String(s.DeadQueueURL(role))
+// Redrive delivers the messages of a consumer's dead-letter queue again.
+func (s *Stack) Redrive(ctx context.Context, role string) error {
+	dead := aws.String(queueURL(deadQueueName(s.roles[role])))
 	for {
 		in := sqs.ReceiveMessageInput{QueueUrl: dead, MaxNumberOfMessages: 10}
 		found, err := s.SQS.ReceiveMessage(ctx, &in)
 		if err != nil || len(found.Messages) == 0 {
-			return n, err
+			return err
 		}
 		for _, m := range found.Messages {
-			if _, err := s.Deliver(ctx, role, aws.ToString(m.Body)); err != nil {
-				return n, err
+			if err := s.Deliver(ctx, role, aws.ToString(m.Body)); err != nil {
+				return err
 			}
 			gone := sqs.DeleteMessageInput{QueueUrl: dead, ReceiptHandle: m.ReceiptHandle}
 			if _, err := s.SQS.DeleteMessage(ctx, &gone); err != nil {
-				return n, err
+				return err
 			}
-			n++
 		}
 	}
 }
