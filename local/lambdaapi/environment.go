@@ -1,6 +1,7 @@
 package lambdaapi
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -33,10 +34,12 @@ type environment struct {
 	command *exec.Cmd
 	address string
 	errors  bytes.Buffer
-	gone    chan struct{} // closed when the emulator has ended
+	gone    chan struct{} // closed when the emulator has ended, and its output is read
 	process atomic.Int64  // id of the function's process, 0 before there is one
 
-	replaced bool // by a newer one as soon as it is idle; under the lock of its function
+	// Under the lock of its function:
+	idle   bool
+	isOver bool // it begins no other invocation
 }
 
 // start starts an environment. The caller holds f.mu.
@@ -56,7 +59,8 @@ func (f *Function) start() (*environment, error) {
 	} else {
 		env.command = f.launch(front, back, variables)
 	}
-	env.command.Stdout = &output{function: f, environment: env}
+	out, in := io.Pipe()
+	env.command.Stdout = in
 	env.command.Stderr = &env.errors
 	env.command.SysProcAttr = processAttributes()
 	env.command.WaitDelay = time.Second // if a grandchild keeps the output open
@@ -65,6 +69,10 @@ func (f *Function) start() (*environment, error) {
 	}
 	go func() {
 		_ = env.command.Wait() // it only ever ends by being killed, or says why
+		_ = in.Close()
+	}()
+	go func() {
+		f.read(env, out)
 		close(env.gone)
 	}()
 	return env, nil
@@ -146,41 +154,22 @@ func (e *environment) kill() {
 	<-e.gone
 }
 
-// output takes what comes from both processes: it passes the function's lines
-// on and keeps the emulator's back.
-type output struct {
-	function    *Function
-	environment *environment
-	rest        []byte
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.rest = append(o.rest, p...)
-	for {
-		end := bytes.IndexByte(o.rest, '\n')
-		if end < 0 {
-			return len(p), nil
+// read takes what comes from both processes until they have ended: it passes
+// the function's lines on and keeps the emulator's back.
+func (f *Function) read(env *environment, out io.Reader) {
+	for lines := bufio.NewReader(out); ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return
 		}
-		line := o.rest[:end+1]
-		if err := o.line(line); err != nil {
-			return 0, err
-		}
-		o.rest = o.rest[end+1:]
-	}
-}
-
-func (o *output) line(line []byte) error {
-	if id, ok := strings.CutPrefix(string(line), pidMark); ok {
-		process, err := strconv.ParseInt(strings.TrimSpace(id), 10, 64)
-		o.environment.process.Store(process)
-		return err
-	}
-	for _, report := range []string{"START RequestId: ", "END RequestId: ", "REPORT RequestId: "} {
-		if bytes.HasPrefix(line, []byte(report)) {
-			return nil
+		isReport := func(begin string) bool { return strings.HasPrefix(line, begin) }
+		if id, ok := strings.CutPrefix(line, pidMark); ok {
+			process, _ := strconv.ParseInt(strings.TrimSpace(id), 10, 64) // the shell wrote it
+			env.process.Store(process)
+		} else if !slices.ContainsFunc([]string{"START RequestId: ", "END RequestId: ", "REPORT RequestId: "}, isReport) {
+			f.write(line)
 		}
 	}
-	return o.function.write(line)
 }
 
 // freeAddresses returns two loopback addresses where nobody listens. They are

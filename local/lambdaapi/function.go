@@ -74,7 +74,6 @@ type Function struct {
 	mu           sync.Mutex
 	closed       bool
 	environments []*environment
-	idle         []*environment // the one that was used last at the end
 }
 
 // New returns a function without execution environments: the first invocation
@@ -129,32 +128,17 @@ func (f *Function) run(ctx context.Context, payload []byte, trace string) ([]byt
 	if isGone {
 		err = &Error{TypeExit, err.Error()}
 	} else if failure != nil && failure.Type == TypeTimeout {
-		_ = f.write([]byte(failure.Message + "\n")) // the program cannot say it
+		f.write(failure.Message + "\n") // the program cannot say it
 	}
-	if isGone || !f.keep(env) {
-		f.forget(env)
-		env.kill()
-	}
+	f.release(env, isGone)
 	return answer, err
 }
 
 // write adds a line to the function's log.
-func (f *Function) write(line []byte) error {
+func (f *Function) write(line string) {
 	f.log.Lock()
 	defer f.log.Unlock()
-	_, err := f.config.Log.Write(line)
-	return err
-}
-
-// keep makes an environment idle, unless it was killed or is to be replaced.
-func (f *Function) keep(env *environment) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if env.replaced || !slices.Contains(f.environments, env) {
-		return false
-	}
-	f.idle = append(f.idle, env)
-	return true
+	_, _ = io.WriteString(f.config.Log, line)
 }
 
 func (f *Function) take() (*environment, error) {
@@ -163,10 +147,9 @@ func (f *Function) take() (*environment, error) {
 	if f.closed {
 		return nil, errors.New("the function is closed")
 	}
-	if last := len(f.idle) - 1; last >= 0 {
-		env := f.idle[last]
-		f.idle = f.idle[:last]
-		return env, nil
+	if i := slices.IndexFunc(f.environments, func(e *environment) bool { return e.idle }); i >= 0 {
+		f.environments[i].idle = false
+		return f.environments[i], nil
 	}
 	env, err := f.start()
 	if err != nil {
@@ -176,42 +159,40 @@ func (f *Function) take() (*environment, error) {
 	return env, nil
 }
 
-func (f *Function) forget(env *environment) {
+// release makes an environment idle, or ends it if it is gone or over.
+func (f *Function) release(env *environment, isGone bool) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	if env.idle = !isGone && !env.isOver; env.idle {
+		f.mu.Unlock()
+		return
+	}
 	f.environments = slices.DeleteFunc(f.environments, func(e *environment) bool { return e == env })
+	f.mu.Unlock()
+	env.kill()
 }
 
 // Kill ends all environments at once, as a fault of the machine under them
 // would, and returns when their processes are gone. Invocations that they had
 // fail. The next invocation starts a new environment.
-func (f *Function) Kill() {
-	f.mu.Lock()
-	ended := f.environments
-	f.environments, f.idle = nil, nil
-	f.mu.Unlock()
-	kill(ended)
-}
+func (f *Function) Kill() { f.end(func(*environment) bool { return true }) }
 
 // Replace lets later invocations have new environments, of the program that is
 // there then. An invocation that runs ends in its own.
-func (f *Function) Replace() {
-	f.mu.Lock()
-	ended := f.idle
-	f.idle = nil
-	f.environments = slices.DeleteFunc(f.environments, func(e *environment) bool { return slices.Contains(ended, e) })
-	for _, env := range f.environments {
-		env.replaced = true
-	}
-	f.mu.Unlock()
-	kill(ended)
-}
+func (f *Function) Replace() { f.end(func(e *environment) bool { return e.idle }) }
 
-func kill(environments []*environment) {
+// end lets no environment begin another invocation, and ends some of them now.
+func (f *Function) end(now func(*environment) bool) {
 	var gone sync.WaitGroup
-	for _, env := range environments {
-		gone.Go(env.kill)
-	}
+	f.mu.Lock()
+	f.environments = slices.DeleteFunc(f.environments, func(e *environment) bool {
+		e.isOver = true
+		if !now(e) {
+			return false
+		}
+		gone.Go(e.kill)
+		return true
+	})
+	f.mu.Unlock()
 	gone.Wait()
 }
 

@@ -175,11 +175,12 @@ func TestScalesOutOnDemandUpToTheBound(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			a, err := f.invoke(t.Context(), "wait", gate)
+			if err != nil {
+				t.Error(err)
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			if err == nil {
-				processes[a.Process]++
-			}
+			processes[a.Process]++
 		})
 	}
 	waitFor(t, gate, 3)
