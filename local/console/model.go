@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
+
 	"github.com/bbws/order-lambda/local/lambdaapi"
 	"github.com/bbws/order-lambda/local/stack"
 	"github.com/bbws/order-lambda/order"
@@ -199,11 +201,12 @@ func (m *model) invoked(role string, payload []byte) func(answer []byte, err err
 	var e event
 	_ = json.Unmarshal(payload, &e) // what is no event has no records
 	if e.HTTPMethod != "" {
-		a := &attempt{Role: role, Source: "api", What: e.HTTPMethod + " " + e.Path, Body: e.Body}
-		a.Start = time.Now().UnixMicro()
+		a := &attempt{
+			Role: role, Source: "api", What: e.HTTPMethod + " " + e.Path, Body: e.Body, Start: time.Now().UnixMicro(),
+		}
 		return func(answer []byte, err error) {
 			if role != "list_orders" && e.Headers[hidden] == "" {
-				m.requested(a, e.Path, answer, err)
+				m.requested(a, answer, err)
 			}
 		}
 	}
@@ -314,11 +317,8 @@ func (m *model) end(a *attempt, failed bool, err error) {
 
 // requested takes a request to the API and its answer, which says, or the path
 // does, which order it is about.
-func (m *model) requested(a *attempt, path string, answer []byte, err error) {
-	var response struct {
-		StatusCode int
-		Body       string
-	}
+func (m *model) requested(a *attempt, answer []byte, err error) {
+	var response events.APIGatewayProxyResponse
 	var said struct {
 		Message string
 		Data    struct{ OrderID, ID string }
@@ -328,7 +328,7 @@ func (m *model) requested(a *attempt, path string, answer []byte, err error) {
 	m.Lock()
 	defer m.Unlock()
 	a.Order = cmp.Or(said.Data.OrderID, said.Data.ID)
-	if asked := uuid.FindString(path); a.Order == "" && m.orders[asked] != nil {
+	if asked := uuid.FindString(a.What); a.Order == "" && m.orders[asked] != nil {
 		a.Order = asked
 	}
 	if a.Order == "" {
