@@ -119,7 +119,8 @@ func StartAWS(ctx context.Context) (*AWS, error) {
 		return nil, err
 	}
 	var ports struct{ AWS, Mail int }
-	p, err := start(ctx, "", &ports, "the emulator of SQS, SNS, S3 and SES", node, filepath.Join(root, directory, "aws.mjs"))
+	program := filepath.Join(root, directory, "aws.mjs")
+	p, err := start(ctx, "", &ports, "the emulator of SQS, SNS, S3 and SES", node, program)
 	if err != nil {
 		return nil, err
 	}

@@ -148,7 +148,8 @@ func Write(dir string) error {
 
 // documents draws what the history of a sample calls for, into NAME-KIND.pdf
 // and a picture of each page.
-func documents(dir string, s sample.Sample, supplier order.Supplier, logo invoice.Logo) (drawings []drawing, err error) {
+func documents(dir string, s sample.Sample, supplier order.Supplier, logo invoice.Logo) ([]drawing, error) {
+	var drawings []drawing
 	for _, i := range s.Issues() {
 		pdf, report, err := invoice.Render(i.Order, i.Document, supplier, logo)
 		if err != nil {
