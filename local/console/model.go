@@ -157,14 +157,6 @@ func (m *model) order(id string) *Order {
 	return o
 }
 
-// seen takes how an order stands, unless that is older than what is known.
-func (o *Order) seen(now Order) {
-	if now.updated >= o.updated {
-		now.ID, now.Place, now.trace, now.version = o.ID, o.Place, o.trace, o.version
-		*o = now
-	}
-}
-
 // keep appends to what is kept of an order.
 func keep[T any](all []T, one T, most int) []T {
 	if all = append(all, one); len(all) > most {
@@ -250,21 +242,20 @@ func (m *model) received(raw json.RawMessage) *attempt {
 func (m *model) streamed(r record, raw json.RawMessage) *attempt {
 	image := r.DynamoDB.NewImage
 	text := func(name string) string { return image[name].S }
-	now := Order{
-		Tenant: text("tenantId"), Number: text("orderNumber"), Status: text("status"), Failure: text("failureReason"),
-		State: "accepted", Currency: text("currency"), Created: text("dateCreated"), updated: text("dateLastUpdated"),
-	}
-	if total, err := order.ParseMoney(image["total"].N, order.Currency(now.Currency)); err == nil {
-		now.Total = total.String()
-	}
 	recorded := len(image["history"].L) > 0
-	if recorded {
-		now.State = "recorded"
-	} else if now.Failure != "" {
-		now.State = "failed"
-	}
 	o := m.order(text("id"))
-	o.seen(now)
+	if updated := text("dateLastUpdated"); updated >= o.updated { // else it is older than what is known
+		o.Tenant, o.Number, o.Created, o.updated = text("tenantId"), text("orderNumber"), text("dateCreated"), updated
+		o.Status, o.Failure, o.Currency = text("status"), text("failureReason"), text("currency")
+		if total, err := order.ParseMoney(image["total"].N, order.Currency(o.Currency)); err == nil {
+			o.Total = total.String()
+		}
+		if recorded {
+			o.State = "recorded"
+		} else if o.Failure != "" {
+			o.State = "failed"
+		}
+	}
 	m.tell(&o.version)
 	if !recorded {
 		return nil
