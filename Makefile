@@ -172,6 +172,7 @@ rollback: ## move every function of ENV=… to the version before
 deploy-test: ## check the Terraform and plan every environment, without an account
 	@TFCHECK=$(TFCHECK) deploy/test.sh
 	@go test ./deploy
+	@go test -run '^TestQueries' ./local/proof
 
 # --- contract -----------------------------------------------------------------------------------------------------
 
@@ -200,12 +201,12 @@ template-check: ## say what is wrong with a mail's template (FILE=…/customer/o
 
 .PHONY: chaos
 chaos: ## put orders through the service under faults, and check every promise (ORDERS=5000 SEED= RUNS=1 FAULTY=0.2 DEADLY=0.005 WATCH= RUN=TestOutage|TestRush)
-	@GOGC=400 go test -count=1 -timeout 60m -v -run '^$(or $(RUN),TestRun)$$' ./local/proof/chaos -args -orders=$(or $(ORDERS),5000) -seed=$(or $(SEED),0) \
+	@GOGC=400 go test -count=1 -timeout 60m -v -run '^$(or $(RUN),TestChaos)$$' ./local/proof -args -orders=$(or $(ORDERS),5000) -seed=$(or $(SEED),0) \
 		-runs=$(or $(RUNS),1) -faulty=$(or $(FAULTY),0.2) -deadly=$(or $(DEADLY),0.005) -watch='$(WATCH)'
 
 .PHONY: siege
 siege: setup ## put orders through the running stack while processes die and the network fails, and check every promise (FOR=3m ORDERS=360 SEED=)
-	@go test -count=1 -timeout 60m -v ./local/proof/siege -args -for=$(or $(FOR),3m) -orders=$(or $(ORDERS),360) -seed=$(or $(SEED),0)
+	@go test -count=1 -timeout 60m -v -run '^TestSiege$$' ./local/proof -args -for=$(or $(FOR),3m) -orders=$(or $(ORDERS),360) -seed=$(or $(SEED),0)
 
 FUZZTIME ?= 30s
 
@@ -230,29 +231,11 @@ mutate: setup ## change the code in small ways, one at a time, and list what no 
 
 # --- speed --------------------------------------------------------------------------------------------------------
 
-BENCHSTAT := go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
-BENCH := .cache/bench
+BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
-# What is compared is measured in turns: a round runs every benchmark once. What an order costs is a sum: it is made once, of medians.
 .PHONY: bench
-bench: ## measure cold starts and warm invocations (ONLY=cold|warm|cost ROUNDS=21 VCPU=1769 BASE=another binary)
-	@mkdir -p $(BENCH); CGO_ENABLED=0 go test -c -o $(BENCH)/bench.test ./local/proof/bench
-	@measure() { : >$(BENCH)/$$section; for round in $$(seq $$1); do \
-		echo "$$section: round $$round of $$1" >&2; \
-		$(BENCH)/bench.test -test.v -test.run '^$$' -test.bench "^Benchmark($$3)$$" -test.benchtime $$2x \
-			$(if $(VCPU),-vcpu $(VCPU)) $(if $(BASE),-base $(BASE)) >>$(BENCH)/$$section || { tail -30 $(BENCH)/$$section >&2; exit 1; }; \
-	done; grep -B1 -e '--- SKIP' $(BENCH)/$$section | sort -u >&2 || true; }; \
-	table() { echo; $(BENCHSTAT) -filter ".name:$$1" -col "$$2" -row "$$3" $(BENCH)/$$section; }; \
-	rounds=$(or $(ROUNDS),21) binary='/binary@(base head)'; \
-	for section in $(or $(ONLY),cold warm cost); do case $$section in \
-		cold) measure $$rounds 1 'Cold|Chunks'; \
-			table Cold $(if $(BASE),"$$binary" '/role /protocol',/protocol /role); table Chunks "$$binary" /role;; \
-		warm) measure $$rounds 100 Warm; table Warm "$$binary" /role;; \
-		cost) measure 1 $$rounds 'Cost|Memory'; \
-			printf 'Unit %s assume=exact\n' ns-warm cpu-ns-warm B-peak units/order '$$/M-orders' cents/M >>$(BENCH)/cost; \
-			table Cost "$$binary" '/step /service'; table Memory /MB /role;; \
-		*) echo "there is no such section" >&2; exit 2;; \
-	esac; done
+bench: ## measure cold starts, warm invocations and what an order costs (ONLY=cold|warm|cost ROUNDS=21 VCPU=1769 BASE=another binary)
+	@BENCHSTAT=$(BENCHSTAT) ROUNDS=$(ROUNDS) VCPU=$(VCPU) BASE=$(BASE) .ci/bench $(ONLY)
 
 VEGETA := go run github.com/tsenart/vegeta/v12@v12.12.0
 LOAD_URL = http://127.0.0.1:$(or $(PORT),8080)/v1.0
