@@ -13,8 +13,8 @@ import (
 
 // A Kind is a group of carts that behave alike.
 type Kind struct {
-	Name string // the id without the prefix "cart-" and without what follows a further "-"
-	What string // what the stub answers
+	Name string `json:"name"` // the id without the prefix "cart-" and without what follows a further "-"
+	What string `json:"what"` // what the stub answers
 
 	status int           // in place of 200
 	times  int           // answers with that status before good ones; 0 means that all have it

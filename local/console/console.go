@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
@@ -30,6 +31,7 @@ import (
 	"github.com/bbws/order-lambda/local/emulator"
 	"github.com/bbws/order-lambda/local/gateway"
 	"github.com/bbws/order-lambda/local/stack"
+	"github.com/bbws/order-lambda/notify/templates"
 	"github.com/bbws/order-lambda/order"
 )
 
@@ -145,12 +147,9 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	c.look(r.Context())
 	go c.watch(r.Context())
 	w.Header().Set("Content-Type", "text/event-stream")
-	carts := [][2]string{}
-	for _, k := range cartstub.Kinds() {
-		carts = append(carts, [2]string{k.Name, k.What})
-	}
 	version, news := c.model.since(0)
-	maps.Copy(news, map[string]any{"carts": carts, "moments": moments(), "templates": templateKeys()})
+	keys, _ := fs.Glob(templates.FS, "*/*.html") // the pattern is well formed
+	maps.Copy(news, map[string]any{"carts": cartstub.Kinds(), "moments": moments(), "templates": keys})
 	for {
 		text, err := json.Marshal(news)
 		if err == nil {

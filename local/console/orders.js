@@ -24,7 +24,7 @@ function Place() {
   return html`<form class="place card" onSubmit=${submit}>
     <label class="field">Cart
       <select value=${cart} onChange=${(e) => setCart(e.target.value)}>
-        ${carts.map(([name, what]) => html`<option value=${name} key=${name}>${name}: ${what}</option>`)}
+        ${carts.map(({ name, what }) => html`<option value=${name} key=${name}>${name}: ${what}</option>`)}
       </select>
     </label>
     <label class="field">Crash

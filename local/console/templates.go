@@ -13,18 +13,8 @@ import (
 
 	"github.com/bbws/order-lambda/local/preview"
 	"github.com/bbws/order-lambda/notify"
-	"github.com/bbws/order-lambda/notify/templates"
 	"github.com/bbws/order-lambda/order"
 )
-
-// templateKeys returns the keys of the default templates.
-func templateKeys() []string {
-	keys, err := fs.Glob(templates.FS, "*/*.html")
-	if err != nil {
-		panic(err) // the pattern is well formed
-	}
-	return keys
-}
 
 // render answers with a template as it is on disk, with a sample order and the
 // branding as that is on disk.

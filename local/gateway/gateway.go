@@ -89,15 +89,17 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, answer.Body)
 }
 
-// A failure is an answer that the gateway gives by itself.
+// A failure is an answer that the gateway gives by itself. Its kind is one of
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+// where roles/openapi.yaml has no other word for it.
 type failure struct {
 	status  int
-	kind    string // of https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+	kind    string
 	message string
 }
 
 var (
-	errUnauthorized = failure{http.StatusUnauthorized, "UNAUTHORIZED", "Unauthorized"}
+	errUnauthorized = failure{http.StatusUnauthorized, "Unauthorized", "The request has no valid token."}
 	errNoRoute      = failure{http.StatusForbidden, "MISSING_AUTHENTICATION_TOKEN", "Missing Authentication Token"}
 	errTooLarge     = failure{http.StatusRequestEntityTooLarge, "REQUEST_TOO_LARGE", "Request Too Long"}
 	errThrottled    = failure{http.StatusTooManyRequests, "THROTTLED", "Too Many Requests"}
@@ -108,20 +110,15 @@ var (
 // answer returns the gateway response of a failure as roles/openapi.yaml
 // defines it.
 func (g *gateway) answer(f *failure, request string) events.APIGatewayProxyResponse {
-	body := map[string]any{
-		"success":   false,
-		"code":      "gateway_refused",
-		"error":     f.kind,
-		"message":   f.message,
-		"requestId": request,
+	code := "gateway_refused"
+	if f.status == http.StatusUnauthorized {
+		code = "unauthenticated"
+	} else if f.status >= 500 {
+		code = "gateway_failed"
 	}
-	switch {
-	case f.status == http.StatusUnauthorized:
-		body["code"], body["error"], body["message"] = "unauthenticated", "Unauthorized", "The request has no valid token."
-	case f.status >= 500:
-		body["code"] = "gateway_failed"
-	}
-	text, _ := json.Marshal(body) // strings always marshal
+	text, _ := json.Marshal(map[string]any{ // strings always marshal
+		"success": false, "code": code, "error": f.kind, "message": f.message, "requestId": request,
+	})
 	return events.APIGatewayProxyResponse{StatusCode: f.status, Body: string(text), MultiValueHeaders: map[string][]string{
 		"Content-Type":                {"application/json"},
 		"Access-Control-Allow-Origin": {g.AllowOrigin},
