@@ -28,7 +28,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
@@ -308,10 +307,7 @@ func (s *Stack) createQueue(ctx context.Context, name string, attributes map[str
 func (s *Stack) subscribe(ctx context.Context, queue string, types []string) error {
 	attributes := map[string]string{"RawMessageDelivery": "true"}
 	if len(types) > 0 {
-		filter, err := json.Marshal(map[string][]string{"eventType": types})
-		if err != nil {
-			return err
-		}
+		filter, _ := json.Marshal(map[string][]string{"eventType": types}) // strings always marshal
 		attributes["FilterPolicyScope"], attributes["FilterPolicy"] = "MessageBody", string(filter)
 	}
 	_, err := s.SNS.Subscribe(ctx, &sns.SubscribeInput{
@@ -325,11 +321,7 @@ func (s *Stack) subscribe(ctx context.Context, queue string, types []string) err
 // branding.
 func (s *Stack) createBuckets(ctx context.Context) error {
 	for _, bucket := range []string{OrdersBucket, TemplatesBucket} {
-		_, err := s.S3.CreateBucket(ctx, &s3.CreateBucketInput{
-			Bucket:                    aws.String(bucket),
-			CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: emulator.Region},
-		})
-		if err != nil {
+		if _, err := s.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
 			return fmt.Errorf("create bucket %s: %w", bucket, err)
 		}
 	}
