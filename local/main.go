@@ -142,12 +142,7 @@ func serve(ctx context.Context, out io.Writer, command string, options stack.Opt
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if stay {
-			_, _ = fmt.Fprintln(out, "\nstopping")
-		}
-		s.Close()
-	}()
+	defer s.Close()
 	t.step("ready at %s", s.URL)
 
 	first, cancel := context.WithTimeout(ctx, firstOrderTime)
@@ -190,8 +185,10 @@ From here on, each step of each order and every warning and error of the roles:
 `))
 	steps.started.Store(true)
 	if command == "dev" {
-		return watch(ctx, out, root, s)
+		err = watch(ctx, out, root, s)
+	} else {
+		<-ctx.Done()
 	}
-	<-ctx.Done()
-	return nil
+	_, _ = fmt.Fprintln(out, "\nstopping")
+	return err
 }
