@@ -267,7 +267,8 @@ type recent[T any] struct {
 	all []T
 }
 
-const maxRecent = 100_000
+// maxRecent is how many log lines, and how many batches, of a role are kept.
+const maxRecent = 50_000
 
 func (r *recent[T]) add(one T) {
 	r.mu.Lock()
