@@ -133,7 +133,7 @@ func (a Actor) mayPay(group string) bool {
 	return group == "" || slices.Contains(a.Groups, group) || slices.Contains(a.Groups, "admin")
 }
 
-// A Call is an API request of a client, and what came of it.
+// An Exchange is an API request of a client, and what came of it.
 type Exchange struct {
 	Run    *Run
 	Status int // 0 where nothing came
@@ -227,7 +227,7 @@ type Change struct {
 	Call    Exchange
 }
 
-// A Queue is what is left of a consumer's queue.
+// A Leftover is what is left of a consumer's queue.
 type Leftover struct {
 	Role       string
 	Left, Dead []string // the bodies of its messages, and of those of its dead-letter queue
@@ -413,7 +413,7 @@ func (a *Account) Published(message string, call int) {
 // Events returns how many different events were published.
 func (a *Account) Events() int { return len(a.events) }
 
-// A Mail is one that SES took.
+// A SentMail is one that SES took.
 type SentMail struct {
 	Mail
 	By       *Run

@@ -326,14 +326,14 @@ func (sim *simulation) startReuse() {
 	}
 }
 
-// Get implements promise.API.
+// Get implements API.
 func (sim *simulation) Get(a Actor, orderID string) Exchange {
 	return sim.request(a, "get_order", func(e *events.APIGatewayProxyRequest) {
 		e.PathParameters = map[string]string{"orderId": orderID}
 	})
 }
 
-// List implements promise.API.
+// List implements API.
 func (sim *simulation) List(a Actor, tenant string, query map[string]string) Exchange {
 	return sim.request(a, "list_orders", func(e *events.APIGatewayProxyRequest) {
 		e.PathParameters, e.QueryStringParameters = map[string]string{"tenantId": tenant}, query

@@ -71,12 +71,12 @@ func (s *siege) read(a Actor, role, path string) (c Exchange) {
 	return c
 }
 
-// Get implements promise.API.
+// Get implements API.
 func (s *siege) Get(a Actor, orderID string) Exchange {
 	return s.read(a, "get_order", "/v1.0/orders/"+orderID)
 }
 
-// List implements promise.API.
+// List implements API.
 func (s *siege) List(a Actor, tenant string, query map[string]string) Exchange {
 	values := url.Values{}
 	for name, value := range query {
