@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -172,19 +172,24 @@ func (f *Function) read(env *environment, out io.Reader) {
 	}
 }
 
+// ports counts the ports that were given out: no environment is given one that
+// another's emulator is about to take.
+var ports atomic.Int64
+
 // freeAddresses returns two loopback addresses where nobody listens. They are
 // below the ports that the kernel gives to connections, which come and go: one
 // of those could take the port before the emulator does.
 func freeAddresses() (one, other string, err error) {
-	const first, ports, tries = 20_000, 12_000, 100
+	const first, span, tries = 20_000, 12_000, 100
 	var free []string
 	for range tries {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(ports)))
+		port := first + (64*int64(os.Getpid())+ports.Add(1))%span
+		address := net.JoinHostPort(host(), strconv.FormatInt(port, 10))
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
 		}
-		defer func() { _ = listener.Close() }() // both are held until both are found
+		_ = listener.Close()
 		if free = append(free, address); len(free) == 2 {
 			return free[0], free[1], nil
 		}
