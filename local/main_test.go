@@ -39,7 +39,7 @@ func TestDemo(t *testing.T) {
 	files := regexp.MustCompile(`\S+\.pdf,`).FindAllString(out.String(), -1)
 	is.Equal(len(files), 3) // documents
 	for _, file := range files {
-		pdf, err := os.ReadFile(strings.TrimSuffix(file, ","))
+		pdf, err := os.ReadFile(filepath.Join("..", strings.TrimSuffix(file, ",")))
 		is.NoErr(err)
 		is.True(bytes.HasPrefix(pdf, []byte("%PDF-")))
 	}

@@ -165,8 +165,9 @@ func (f *firstOrder) document(ctx context.Context, kind order.DocumentKind) erro
 		if !issued {
 			return "", nil
 		}
-		file := filepath.Join(f.dir, f.number+"_"+string(kind)+".pdf")
-		size, err := download(document.URL, file)
+		file := f.number + "_" + string(kind) + ".pdf"
+		size, err := download(document.URL, filepath.Join(f.dir, file))
+		file = filepath.Join(filepath.Base(f.dir), file)
 		what := strings.TrimSpace(strings.ReplaceAll(string(kind), "_", " ") + " " + document.Number)
 		return fmt.Sprintf("%s: %s, %d bytes  (order_pdf_creator)", what, file, size), err
 	})
