@@ -206,7 +206,7 @@ func (p *parser) document(from, to int) {
 		case htmltoken.CommentToken:
 			p.commentToken(at, token)
 		case htmltoken.DoctypeToken:
-			if strings.Contains(token, "{{") || !strings.HasSuffix(token, ">") {
+			if strings.Contains(token, "{{") || hasTag(token) || !strings.HasSuffix(token, ">") {
 				p.problem(at, "broken <!DOCTYPE>")
 			}
 		default:
@@ -532,7 +532,7 @@ func (p *parser) commentToken(at int, token string) {
 		p.problem(at, "comment within a comment")
 	case strings.Contains(token, "{{"):
 		p.problem(at, "a comment takes no value")
-	case strings.HasPrefix(token, "<![if ") && strings.HasSuffix(token, "]>"), token == "<![endif]>":
+	case strings.HasPrefix(token, "<![if ") && strings.HasSuffix(token, "]>") && !hasTag(token), token == "<![endif]>":
 	case !isComment || len(token) < len("<!---->"):
 		p.problem(at, "broken comment")
 	case strings.HasPrefix(token, "<!--[if"):
@@ -550,6 +550,10 @@ func (p *parser) commentToken(at int, token string) {
 		p.comment = false
 	}
 }
+
+// hasTag reports whether something within a token might begin a tag for those
+// who do not know its kind.
+func hasTag(token string) bool { return strings.LastIndexByte(token, '<') > 0 }
 
 const space = " \t\r\n\f"
 

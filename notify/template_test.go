@@ -254,6 +254,8 @@ func TestTemplateRefusedUnclosed(t *testing.T) {
 		{"unclosed title", "<title>x", "</title> is missing"},
 		{"unclosed comment", "<!-- x", "broken comment"},
 		{"unclosed declaration", "<!DOCTYPE", "broken <!DOCTYPE>"},
+		{"tag in a declaration", "<!DOCTYPE html <b title=x>", "broken <!DOCTYPE>"},
+		{"tag in a condition", "<![if mso <b title=x]>", "broken comment"},
 		{"NUL", "a\x00b", "1:2: control character"},
 		{"NUL at the beginning", "\x00b", "1:1: control character"},
 		{"NUL in the name of a tag", "<a\x00e>", "1:3: control character"},
