@@ -340,9 +340,13 @@ func TestFieldsNamedTwiceAreRefused(t *testing.T) {
 		old, body string
 		want      map[string]string
 	}{
-		"a field":        {"{", `{"cartId": 5,`, map[string]string{"cartId": "is named twice"}},
-		"escaped":        {"{", `{"cart\u0049d": 5,`, map[string]string{"cartId": "is named twice"}},
-		"three times":    {"{", `{"cartId": 5, "cartId": 6,`, map[string]string{"cartId": "is named twice"}},
+		"a field":     {"{", `{"cartId": 5,`, map[string]string{"cartId": "is named twice"}},
+		"escaped":     {"{", `{"cart\u0049d": 5,`, map[string]string{"cartId": "is named twice"}},
+		"three times": {"{", `{"cartId": 5, "cartId": 6,`, map[string]string{"cartId": "is named twice"}},
+		"the last one bad": {
+			`"cartId"`, `"cartId": "cart-1", "cartId": 5, "x"`,
+			map[string]string{"cartId": "is named twice", "x": "is not a known field"},
+		},
 		"within another": {`"street"`, `"city": "Durban", "street"`, map[string]string{"billingAddress.city": "is named twice"}},
 		"an unknown one": {"{", `{"x": 5, "x": 6,`, map[string]string{"x": "is not a known field"}},
 	} {

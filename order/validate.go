@@ -88,7 +88,8 @@ func (d *decoder) err() error {
 			switch {
 			case !o.asked[name] && o.strict:
 				o.complain(Printable(name), "is not a known field")
-			case o.asked[name] && o.twice[name]:
+			case o.asked[name] && o.twice[name]: // whatever the last one is
+				*o.bad = slices.DeleteFunc(*o.bad, func(f FieldError) bool { return f.Field == o.path+name })
 				o.complain(name, "is named twice")
 			}
 		}
