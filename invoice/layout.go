@@ -409,7 +409,11 @@ func (l *layout) items() {
 		}
 		return h
 	}
-	if len(rows) > 0 && l.y+headHeight+rowHeight(0) > contentEnd {
+	first := needed
+	if len(rows) > 0 {
+		first = rowHeight(0)
+	}
+	if l.y+headHeight+first > contentEnd {
 		l.nextPage()
 	}
 	l.tableHead(&t)

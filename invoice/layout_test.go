@@ -307,6 +307,8 @@ func FuzzLayout(f *testing.F) {
 	f.Add(strings.Repeat("W", 300), "\u202eevil\u0000\xff", "e\u0301\u0323\u0301", "a-b/c d",
 		uint16(200), int64(order.MaxMinor), int64(1), "KWD", "refunded", "")
 	f.Add("", "", "", "", uint16(0), int64(0), int64(0), "JPY", "", "red")
+	long := strings.Repeat("wide ", 60)
+	f.Add(long, long, long, long, uint16(0), int64(0), int64(0), "ZAR", "paid", "")
 	f.Fuzz(func(
 		t *testing.T, product, name, street, other string,
 		lines uint16, price, discount int64, currency, status, accent string,
