@@ -189,6 +189,12 @@ func TestCampaignValidAt(t *testing.T) {
 			is.Equal(test.campaign.ValidAt(at), test.want)
 		})
 	}
+	t.Run("to the end of its last day", func(t *testing.T) {
+		is := is.New(t)
+		c := order.Campaign{IsValid: true, ToDate: "2025-12-31"}
+		is.True(c.ValidAt(timestamp(t, "2025-12-31T21:59:59.999999Z")))
+		is.True(!c.ValidAt(timestamp(t, "2025-12-31T22:00:00Z")))
+	})
 }
 
 func TestPermanent(t *testing.T) {
