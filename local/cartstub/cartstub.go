@@ -148,7 +148,7 @@ type item struct {
 // summer is a campaign with all that the Cart API says of one.
 const summer = `{
 	"id": "camp-9", "code": "SUMMER25", "description": "Summer sale", "discountPercentage": 12.5, "productId": "prod-1",
-	"termsConditionsLink": "https://kimmyai.io/terms/summer25", "fromDate": "2025-11-01", "toDate": "2026-01-31",
+	"termsConditionsLink": "https://kimmyai.io/terms/summer25", "fromDate": "2025-11-01", "toDate": "2095-01-31",
 	"isValid": true, "dateCreated": "2025-10-15T08:00:00Z", "dateLastUpdated": "2025-10-16T08:00:00Z",
 	"lastUpdatedBy": "marketing@kimmyai.io", "active": true
 }`
