@@ -166,7 +166,7 @@ func (f *firstOrder) document(ctx context.Context, kind order.DocumentKind) erro
 			return "", nil
 		}
 		file := f.number + "_" + string(kind) + ".pdf"
-		size, err := download(document.URL, filepath.Join(f.dir, file))
+		size, err := download(ctx, document.URL, filepath.Join(f.dir, file))
 		file = filepath.Join(filepath.Base(f.dir), file)
 		what := strings.TrimSpace(strings.ReplaceAll(string(kind), "_", " ") + " " + document.Number)
 		return fmt.Sprintf("%s: %s, %d bytes  (order_pdf_creator)", what, file, size), err
@@ -233,8 +233,12 @@ func (f *firstOrder) show(ctx context.Context) error {
 }
 
 // download stores what a document's link gives, and returns its size.
-func download(url, file string) (size int, err error) {
-	resp, err := http.Get(url)
+func download(ctx context.Context, url, file string) (size int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err
 	}
