@@ -160,16 +160,17 @@ type Wish struct {
 	Refused bool   // SES takes no mail for its customer
 }
 
-// newWish returns the n-th wish, of an actor for an order of a kind of cart.
-func newWish(n int, a Actor, kind string, refused bool) *Wish {
-	mailbox := a.Client
+// wish notes the n-th wish, of an actor for an order of a kind of cart, and
+// returns it.
+func (a *Account) wish(n int, who Actor, kind string, refused bool) *Wish {
+	mailbox := who.Client
 	if refused {
 		mailbox = "refused-" + mailbox
 	}
-	w := &Wish{Actor: a, CartID: fmt.Sprintf("cart-%s-%d", kind, n), Refused: refused}
+	w := &Wish{Actor: who, CartID: fmt.Sprintf("cart-%s-%d", kind, n), Refused: refused}
 	w.Body = map[string]any{
-		"customerEmail": fmt.Sprintf("%s@%s.example", mailbox, marker(a.Tenant)),
-		"customerName":  marker(a.Tenant) + " customer",
+		"customerEmail": fmt.Sprintf("%s@%s.example", mailbox, marker(who.Tenant)),
+		"customerName":  marker(who.Tenant) + " customer",
 		"cartId":        w.CartID,
 		"billingAddress": map[string]any{
 			"street": street, "city": "Cape Town", "province": "Western Cape", "postalCode": "8001", "country": "ZA",
@@ -178,6 +179,9 @@ func newWish(n int, a Actor, kind string, refused bool) *Wish {
 	if kind == "campaign" {
 		w.Body["campaignCode"] = "NOTHERE"
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.Wishes = append(a.Wishes, w)
 	return w
 }
 

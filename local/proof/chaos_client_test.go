@@ -98,15 +98,6 @@ func (sim *simulation) startClients() {
 	}
 }
 
-// wish returns an order that somebody wants, and remembers it.
-func (sim *simulation) wish(n int, a Actor, kind string, refused bool) *Wish {
-	wi := newWish(n, a, kind, refused)
-	sim.mu.Lock()
-	defer sim.mu.Unlock()
-	sim.Wishes = append(sim.Wishes, wi)
-	return wi
-}
-
 // order does what a client does who wants an order.
 func (sim *simulation) order(n int) {
 	a := Actor{Client: fmt.Sprintf("c%d", n), Groups: []string{payers}}

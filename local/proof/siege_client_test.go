@@ -105,10 +105,7 @@ func (s *siege) order(n int, r *rand.Rand, placed func()) {
 	if r.IntN(12) == 0 {
 		kind = []string{"missing", "gone", "refused", "foreign", "empty", "campaign"}[r.IntN(6)]
 	}
-	wi := newWish(n, a, kind, r.IntN(20) == 0)
-	s.mu.Lock()
-	s.Wishes = append(s.Wishes, wi)
-	s.mu.Unlock()
+	wi := s.wish(n, a, kind, r.IntN(20) == 0)
 	switch p := r.IntN(100); {
 	case p < 10:
 		s.produce(n, wi, r)
