@@ -22,9 +22,9 @@ import (
 // mostLate is how long after its caller gave up a call may take effect.
 const mostLate = 3 * time.Second
 
-// network stands between a role and AWS.
-func (s *siege) network(role string, aws http.Handler) http.Handler {
-	next := stack.Impatient(aws)
+// network stands between a role and its neighbours.
+func (s *siege) network(role string, neighbours http.Handler) http.Handler {
+	next := stack.Impatient(neighbours)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.flying.Add(1)
 		defer s.flying.Add(-1)
@@ -34,29 +34,21 @@ func (s *siege) network(role string, aws http.Handler) http.Handler {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		call, err := s.calls.Read(r)
-		if stack.Service(r) == "sns" { // To another topic than that of the calls' reader.
+		switch stack.Service(r) { // The calls' reader knows another topic, and another path of carts.
+		case "sns":
 			call, err = &Call{Service: "sns", Operation: "PublishBatch"}, nil
+		case "cart":
+			call, err = &Call{Service: "cart", Operation: "GetCart", Target: r.URL.Path}, nil
 		}
 		if err != nil { // It only connects.
 			r.Body = io.NopCloser(bytes.NewReader(body))
-			aws.ServeHTTP(w, r)
+			neighbours.ServeHTTP(w, r)
 			return
 		}
 		s.Count("calls")
 		p := &passage{siege: s, role: role, call: call, request: r, body: body, to: next}
 		p.arrived()
 		p.serve(w)
-	})
-}
-
-// carts stands between the recorder and the Cart API.
-func (s *siege) carts(api http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.flying.Add(1)
-		defer s.flying.Add(-1)
-		s.Count("calls")
-		call := &Call{Service: "cart", Operation: "GetCart", Target: r.URL.Path}
-		(&passage{siege: s, role: recorder, call: call, request: r, to: api}).serve(w)
 	})
 }
 

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +22,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/bbws/order-lambda/local/cartstub"
 	"github.com/bbws/order-lambda/local/emulator"
 	"github.com/bbws/order-lambda/local/poller"
 	"github.com/bbws/order-lambda/local/stack"
@@ -118,21 +115,14 @@ func counted(counts map[string]int) string {
 	return b.String()
 }
 
-// start starts the stack behind the network, with a Cart API of its own and a
-// reader of the table's stream.
+// start starts the stack behind the network, with a reader of the table's
+// stream.
 func (s *siege) start() {
-	carts, err := (&net.ListenConfig{}).Listen(s.t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	server := &http.Server{Handler: s.carts(cartstub.New()), ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(carts) }()
+	var err error
 	s.stack, err = stack.Start(s.t.Context(), stack.Options{
 		Quick: true, Around: s.network, LogDir: os.Getenv("SIEGE_LOGS"),
-		OnLog: func(_, line string) { s.Logged([]byte(line)) },
-		Settings: map[string]string{
-			"CART_LAMBDA_API_URL": "http://" + carts.Addr().String(), "PAYMENT_GROUP": s.PaymentGroup,
-		},
+		OnLog:    func(_, line string) { s.Logged([]byte(line)) },
+		Settings: map[string]string{"PAYMENT_GROUP": s.PaymentGroup},
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -144,7 +134,6 @@ func (s *siege) start() {
 		stop()
 		reading.Wait()
 		s.stack.Close()
-		_ = server.Close()
 	})
 	s.brand()
 	stream := s.stream()
